@@ -1,0 +1,369 @@
+"""All that an estimator can do once it has memories."""
+
+import warnings
+from abc import ABCMeta, abstractmethod
+from contextlib import contextmanager
+from numbers import Integral
+from typing import NamedTuple
+
+import numpy as np
+from scipy.spatial.distance import cdist
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    ClusterMixin,
+    TransformerMixin,
+)
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ._blocks import rows_of, sum_over
+from ._canonical import distinct_rows
+from ._checks import check_number, check_sample_weight
+from .kernels import Dynamics, Memories, target
+
+# A state that takes longer than this to come to rest is between two memories.
+MAX_RETRIEVAL_STEPS = 1000
+
+
+class Learned(NamedTuple):
+    """What learning hands to fit."""
+
+    memories: Memories
+    history: np.ndarray  # the objective, one value an iteration
+
+
+class AssociativeClusterer(
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    ClusterMixin,
+    BaseEstimator,
+    metaclass=ABCMeta,
+):
+    """Base of the clusterers whose model is an associative memory.
+
+    A subclass checks its parameters and learns memories from rows; all the rest is
+    here.
+    """
+
+    @abstractmethod
+    def _check_parameters(self):
+        """Raise for a parameter that cannot be."""
+
+    @abstractmethod
+    def _learn(self, X, rows, random_state):
+        """Learn from the validated X and its centred distinct rows; return Learned.
+
+        The memories are those of the centred rows.
+        """
+
+    def fit(self, X, y=None, sample_weight=None):
+        """Learn the memories.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training data; float32 stays float32, all else becomes float64.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row; a weight of 3 is the same as three copies of the row.
+            None: all rows weigh 1.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X or sample_weight is not valid. What an earlier fit left is
+            kept.
+        """
+        with _earlier_fit_kept(self):
+            self._check_parameters()
+            X = validate_data(self, X, dtype=[np.float64, np.float32])
+            weights = check_sample_weight(sample_weight, X)
+            rows = distinct_rows(X, weights)
+            learned = self._learn(X, rows, check_random_state(self.random_state))
+            self._set_fitted(X, weights, rows, learned)
+        return self
+
+    def _set_fitted(self, X, weights, rows, learned):
+        centers, log_weights, beta = learned.memories
+        # Exactly the memories that `predict` will rebuild from the attributes.
+        shares = np.exp(log_weights)
+        memories = Memories(centers + rows.offset, np.log(shares), beta)
+        labels = self._labels(X, memories)
+        (inertia,) = sum_over(
+            target().squared_error, X, weights, memories, out=(labels,)
+        )
+        n_alive = len(np.unique(labels))
+        if n_alive < len(centers):
+            warnings.warn(
+                f"Only {n_alive} of n_clusters={len(centers)} memories are the label of"
+                f" some row. X has {len(rows.values)} distinct rows of positive weight;"
+                " if that is enough, a larger beta keeps memories apart.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+        self.cluster_centers_ = memories.centers
+        self.weights_ = shares
+        self.beta_ = float(beta)
+        self.labels_ = labels
+        self.inertia_ = float(inertia)
+        self.history_ = np.asarray(learned.history)
+        self.objective_ = float(self.history_[-1])
+        self.n_iter_ = len(self.history_)
+
+    def predict(self, X):
+        """Label of the memory with the largest posterior, for each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,), int
+            The argmax of `predict_proba`; of equal ones the first.
+        """
+        X = self._check_X(X)
+        return self._labels(X, self._memories(X.dtype))
+
+    def predict_proba(self, X):
+        """Posterior of each memory given each row.
+
+        p(k | x) = softmax_k(log weights_[k] - beta_ * |x - cluster_centers_[k]|^2).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        responsibilities : ndarray of shape (n_samples, n_clusters)
+            Rows sum to 1; dtype of X.
+        """
+        X = self._check_X(X)
+        out = np.empty((len(X), len(self.cluster_centers_)), X.dtype)
+        rows_of(target().posterior, X, self._memories(X.dtype), out=(out,))
+        return out
+
+    def transform(self, X):
+        """Euclidean distance to each memory.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        distances : ndarray of shape (n_samples, n_clusters)
+            In units of X.
+        """
+        X = self._check_X(X)
+        return cdist(X, self.cluster_centers_).astype(X.dtype, copy=False)
+
+    def score_samples(self, X):
+        """Log density of each row.
+
+        log p(x) = logsumexp_k(log weights_[k] - beta_ * |x - cluster_centers_[k]|^2)
+        + (n_features / 2) * log(beta_ / pi), that of a Gaussian mixture with
+        covariance I / (2 * beta_).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        log_density : ndarray of shape (n_samples,)
+            In nats.
+        """
+        X = self._check_X(X)
+        normaliser = X.shape[1] / 2 * np.log(self.beta_ / np.pi)
+        return self._log_evidence(X) + X.dtype.type(normaliser)
+
+    def score(self, X, y=None, sample_weight=None):
+        """Mean log density of the rows.
+
+        Comparable between models of the same data with any number of clusters and any
+        beta, so that a grid search for them means something.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row in the mean.
+
+        Returns
+        -------
+        score : float
+            In nats per row.
+        """
+        log_density = self.score_samples(X)
+        weights = check_sample_weight(sample_weight, log_density)
+        return float(np.average(log_density, weights=weights))
+
+    def energy(self, X):
+        """Energy of each row as a state of the network.
+
+        E(x) = -(1 / beta_) * logsumexp_k(log weights_[k] - beta_ *
+        |x - cluster_centers_[k]|^2), Eqn 1 of [1]_ with weights that sum to 1.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            States.
+
+        Returns
+        -------
+        energy : ndarray of shape (n_samples,)
+            In squared units of X.
+
+        References
+        ----------
+        .. [1] Schaeffer et al. "Associative Memory Under the Probabilistic Lens:
+           Improved Transformers & Dynamic Memory Creation", 2023.
+        """
+        X = self._check_X(X)
+        return self._log_evidence(X) / X.dtype.type(-self.beta_)
+
+    def retrieve(self, X, n_steps=None, step_size=1.0):
+        """State of the network after its dynamics, started at each row.
+
+        A step is v <- v + step_size * (u - v), with u the mean of the memories under
+        the posterior of v; it never raises the energy.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            States to start from.
+        n_steps : int, default=None
+            Number of steps; None: until the state rests.
+        step_size : float, default=1.0
+            In (0, 2).
+
+        Returns
+        -------
+        states : ndarray of shape (n_samples, n_features)
+            In units of X.
+        """
+        check_step_size(step_size)
+        if n_steps is not None:
+            check_number(n_steps, "n_steps", Integral, min_val=0)
+        X = self._check_X(X)
+        memories = self._memories(X.dtype)
+        steps = MAX_RETRIEVAL_STEPS if n_steps is None else n_steps
+        tolerance = _rest_tolerance(memories) if n_steps is None else X.dtype.type(-1)
+        dynamics = Dynamics.free(X.shape[1], steps, step_size, X.dtype)
+        states, shift = np.empty(X.shape, X.dtype), np.empty(len(X), X.dtype)
+        rows_of(
+            *(target().retrieve, X, memories, dynamics, tolerance),
+            out=(states, shift),
+            passes=2 * (10 if n_steps is None else n_steps),
+        )
+        n_moving = np.count_nonzero(shift > tolerance)
+        if n_steps is None and n_moving:
+            warnings.warn(
+                f"{n_moving} of {len(X)} states still moved after {steps} steps.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        return states
+
+    def trajectory(self, X, n_steps=10, step_size=0.3):
+        """States of the network on their way from each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            States to start from.
+        n_steps : int, default=10
+            Number of steps.
+        step_size : float, default=0.3
+            In (0, 2).
+
+        Returns
+        -------
+        states : ndarray of shape (n_samples, n_steps + 1, n_features)
+            The first is the row itself.
+        """
+        check_step_size(step_size)
+        check_number(n_steps, "n_steps", Integral, min_val=0)
+        X = self._check_X(X)
+        dynamics = Dynamics.free(X.shape[1], n_steps, step_size, X.dtype)
+        out = np.empty((len(X), n_steps + 1, X.shape[1]), X.dtype)
+        rows_of(
+            *(target().trajectory, X, self._memories(X.dtype), dynamics),
+            out=(out,),
+            passes=2 * n_steps,
+        )
+        return out
+
+    @property
+    def _n_features_out(self):
+        return len(self.cluster_centers_)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def _check_X(self, X):
+        check_is_fitted(self)
+        return validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+
+    def _memories(self, dtype):
+        memories = Memories(self.cluster_centers_, np.log(self.weights_), self.beta_)
+        return memories.astype(dtype)
+
+    def _labels(self, X, memories):
+        labels = np.empty(len(X), np.intp)
+        rows_of(target().label, X, memories, out=(labels,))
+        return labels
+
+    def _log_evidence(self, X):
+        out = np.empty(len(X), X.dtype)
+        rows_of(target().log_evidence, X, self._memories(X.dtype), out=(out,))
+        return out
+
+
+def check_step_size(step_size):
+    """Raise unless the energy is sure to fall and the state to settle."""
+    check_number(
+        step_size, "step_size", min_val=0, max_val=2, include_boundaries="neither"
+    )
+
+
+def _rest_tolerance(memories):
+    """Length of u - v below which a state rests: small beside the radius of a memory.
+
+    The second part is what rounding leaves of the difference.
+    """
+    eps = np.finfo(memories.centers.dtype).eps
+    radius = np.sqrt(0.5 / memories.beta)
+    rounding = 4 * eps * np.linalg.norm(memories.centers, axis=1).max()
+    return memories.centers.dtype.type(eps ** (2 / 3) * radius + rounding)
+
+
+@contextmanager
+def _earlier_fit_kept(estimator):
+    """Undo what a fit has set if it does not come to its end."""
+    before = vars(estimator).copy()
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise

@@ -1,0 +1,85 @@
+"""Rows travel in blocks: who runs them, and how partial sums meet.
+
+How rows are split depends on the work a row costs and on nothing else, and partial sums
+are added in the order of the rows. So the number of threads never changes a result.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import joblib
+import numpy as np
+
+# One unit of work is one feature of one row compared with one memory: about a
+# nanosecond. A block is long enough to hide the cost of calling a kernel, and threads
+# are started only for what would take some milliseconds without them.
+BLOCK_WORK = 1 << 18
+SERIAL_WORK = 1 << 22
+MAX_BLOCK_ROWS = 1 << 14
+
+
+def n_threads():
+    """Threads a call may use: the CPUs left to this process, or NUMBA_NUM_THREADS."""
+    limit = os.environ.get("NUMBA_NUM_THREADS", "")
+    cpus = joblib.cpu_count()
+    return min(cpus, int(limit)) if limit.isdigit() and int(limit) > 0 else cpus
+
+
+def rows_of(kernel, X, memories, *settings, out, passes=1):
+    """Run a kernel that writes one entry of each array of `out` a row of X.
+
+    Parameters
+    ----------
+    kernel : callable
+        ``kernel(rows, memories, *settings, *out)``.
+    X : ndarray of shape (n_rows, n_features)
+    memories : Memories
+    *settings : object
+        Passed on as they are.
+    out : tuple of ndarray
+        Each with n_rows entries, overwritten.
+    passes : int
+        How often a row meets every memory.
+    """
+
+    def run(rows):
+        kernel(_block(X, rows), memories, *settings, *(array[rows] for array in out))
+
+    for _ in _run(run, len(X), passes * memories.centers.size):
+        pass
+
+
+def sum_over(kernel, X, weights, memories, *settings, out=(), passes=1):
+    """Run a kernel that returns sums over rows, and add up what the blocks return.
+
+    As `rows_of`, with a weight for each row; the kernel is called as
+    ``kernel(rows, weights, memories, *settings, *out)`` and returns a tuple.
+    """
+
+    def run(rows):
+        slices = (array[rows] for array in out)
+        return kernel(_block(X, rows), weights[rows], memories, *settings, *slices)
+
+    results = _run(run, len(X), passes * memories.centers.size)
+    totals = list(next(results))
+    for partial in results:
+        totals = [total + part for total, part in zip(totals, partial, strict=True)]
+    return totals
+
+
+def _block(X, rows):
+    # Kernels are compiled for writable C-contiguous arrays only; a copy of a block of a
+    # memory map or of a Fortran-ordered array costs less than a second compilation.
+    return np.require(X[rows], requirements=["C", "W", "E"])
+
+
+def _run(task, n_rows, work_per_row):
+    work_per_row += 8
+    size = int(np.clip(BLOCK_WORK // work_per_row, 1, MAX_BLOCK_ROWS))
+    blocks = [slice(start, start + size) for start in range(0, n_rows, size)]
+    threads = min(n_threads(), len(blocks))
+    if threads == 1 or n_rows * work_per_row < SERIAL_WORK:
+        yield from map(task, blocks)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        yield from pool.map(task, blocks)

@@ -1,0 +1,93 @@
+"""Distinct rows in canonical order: one answer for order, copies and weights.
+
+A learner that sees only the distinct rows, in the order of their values and with the
+weights of equal rows summed, cannot tell a shuffled table from the original, nor a
+weight of 3 from three copies.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class DistinctRows(NamedTuple):
+    """Distinct rows, centred, with summed weights."""
+
+    values: np.ndarray  # (n_distinct, n_features), C-contiguous, minus offset
+    weights: np.ndarray  # (n_distinct,) float64, positive
+    offset: np.ndarray  # (n_features,) the weighted mean, in the dtype of values
+
+    @property
+    def total_weight(self):
+        """The sum of all weights."""
+        return self.weights.sum()
+
+    @property
+    def total_variance(self):
+        """Weighted mean squared distance to the mean: length^2, all features summed."""
+        squares = np.einsum(
+            "n,nd,nd->", self.weights, self.values, self.values, dtype=np.float64
+        )
+        return squares / self.total_weight
+
+
+def distinct_rows(X, weights):
+    """Merge equal rows, sort them by value and subtract their weighted mean.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    weights : ndarray of shape (n_rows,), float64
+        Not negative; rows of weight 0 are dropped.
+
+    Returns
+    -------
+    DistinctRows
+    """
+    kept = weights > 0
+    if not kept.all():
+        X, weights = X[kept], weights[kept]
+    order, is_first = _canonical_order(X, weights)
+    starts = np.flatnonzero(is_first)
+    weights = np.add.reduceat(weights[order], starts)
+    values = np.ascontiguousarray(X[order[starts]])
+    values += values.dtype.type(0.0)  # -0.0 becomes 0.0
+    mean = np.einsum("n,nd->d", weights, values, dtype=np.float64) / weights.sum()
+    offset = mean.astype(values.dtype)
+    values -= offset
+    return DistinctRows(values, weights, offset)
+
+
+def _canonical_order(X, weights):
+    """Sort by the features, first to last, then by weight.
+
+    Returns the order and, along it, whether a row differs from the one before. Only
+    rows that are still tied are looked at again, so that data without ties cost one
+    sort of one column. Sorting by weight last makes even the rounding of a summed
+    weight the same for any order of the rows.
+    """
+    order = np.argsort(X[:, 0], kind="stable")
+    is_first = _starts(X[order, 0])
+    for column in range(1, X.shape[1]):
+        tied, group = _tied(is_first)
+        if not len(tied):
+            break
+        key = X[order[tied], column]
+        by_key = np.lexsort((key, group))
+        order[tied] = order[tied[by_key]]
+        is_first[tied] |= _starts(key[by_key])
+    tied, group = _tied(is_first)
+    order[tied] = order[tied[np.lexsort((weights[order[tied]], group))]]
+    return order, is_first
+
+
+def _starts(values):
+    return np.concatenate([[True], values[1:] != values[:-1]])
+
+
+def _tied(is_first):
+    """Positions that share their group with another, and the group of each."""
+    group = np.cumsum(is_first)
+    is_last = np.append(is_first[1:], True)
+    tied = np.flatnonzero(~(is_first & is_last))
+    return tied, group[tied]

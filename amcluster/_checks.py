@@ -1,0 +1,44 @@
+"""Checks of what a user passes in: errors name the parameter and its value."""
+
+import math
+import numbers
+
+import numpy as np
+from sklearn.utils import check_scalar
+
+
+def check_number(value, name, kind=numbers.Real, **bounds):
+    """`sklearn.utils.check_scalar`, which lets NaN and infinity pass, and finiteness."""
+    check_scalar(value, name, target_type=kind, **bounds)
+    if not math.isfinite(value):
+        raise ValueError(f"{name} == {value}, must be finite.")
+
+
+def check_choice(value, name, choices):
+    """Whether value is one of the strings in choices."""
+    if not (isinstance(value, str) and value in choices):
+        raise ValueError(f"{name} == {value!r}, must be one of {choices}.")
+
+
+def check_sample_weight(sample_weight, X):
+    """Sample weights as a float64 array of shape (n_samples,); ones for None."""
+    if sample_weight is None:
+        return np.ones(len(X))
+    weights = np.asarray(sample_weight, dtype=np.float64)
+    if weights.ndim == 0:
+        weights = np.full(len(X), weights)
+    if weights.shape != (len(X),):
+        raise ValueError(
+            f"sample_weight has shape {weights.shape}, expected ({len(X)},): one weight"
+            " for each row of X."
+        )
+    bad = weights[~(np.isfinite(weights) & (weights >= 0))]
+    if len(bad):
+        raise ValueError(
+            f"sample_weight contains {bad[0]}; weights must be finite and not negative."
+        )
+    if not weights.any():
+        raise ValueError(
+            "sample_weight is zero for all rows; at least one must be positive."
+        )
+    return weights

@@ -1,0 +1,307 @@
+"""CLAM: memories learned through the dynamics of the network."""
+
+from functools import partial
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils import check_array
+
+from ._base import AssociativeClusterer, Learned, check_step_size
+from ._checks import check_choice, check_number
+from ._reconstruction import Reconstruction, feature_folds
+from ._seeding import partition_rows, random_rows, seed
+from ._solvers import adam, lbfgs
+from .kernels import Memories
+
+INITS = ("k-means++", "random")
+SOLVERS = ("lbfgs", "adam")
+
+
+class CLAMClusterer(AssociativeClusterer):
+    """Clustering with associative memories (CLAM).
+
+    A row x is the first state of a network; ten steps of its dynamics carry it towards
+    a memory. The memories are learned by gradient through those steps, so that the
+    states end near the rows they started from.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        Number of memories.
+
+    beta : "auto" or float, default="auto"
+        Inverse temperature, in 1/length^2 of X: memories pull on states within about
+        1/sqrt(2 * beta). "auto" is (n_features / 2) / s with s the mean squared
+        distance of the rows to their nearest first memory, which maximises the
+        likelihood of that partition and follows the scale of X.
+
+    n_steps : int, default=10
+        Steps of the dynamics while learning.
+
+    step_size : float, default=0.3
+        Their size, in (0, 2). With 1 the state has converged after ten steps, the
+        gradient vanishes and the memories stay where they were seeded; much below 0.3
+        a state keeps so much of its row that memories may drift out of their clusters.
+
+    mask_fraction : float, default=0.0
+        Part of the features, in [0, 1), hidden at a time and reconstructed from the
+        others (self-supervised learning). The features are split into folds, each of
+        which is hidden in turn, so the fraction is met as nearly as equal folds allow;
+        the loss then depends on the order of the columns.
+
+    weights : {"uniform", "learned"}, default="uniform"
+        Mixing weights of the memories: all equal, or learned with them.
+
+    init : {"k-means++", "random"}, callable or array-like of shape \
+            (n_clusters, n_features), default="k-means++"
+        First memories. "k-means++" means greedy k-means++, then k-means iterations
+        and, if ``n_init="auto"``, a search for better seeds by swaps. With "random"
+        (rows drawn by weight), an array, or a callable ``init(X, n_clusters,
+        random_state)`` learning starts right there.
+
+    n_init : "auto" or int, default="auto"
+        Number of starts, of which the one with most memories alive and then the
+        lowest loss is kept. "auto" is one start, with swaps.
+
+    solver : {"lbfgs", "adam"}, default="lbfgs"
+        Full-batch L-BFGS, or minibatch Adam with rows drawn by weight.
+
+    learning_rate : float, default=0.01
+        Adam's step, in units of the root mean variance of the features.
+
+    batch_size : int, default=256
+        Rows in a minibatch of Adam.
+
+    max_iter : int, default=100
+        Most iterations: of L-BFGS, or epochs of Adam.
+
+    tol : float, default=1e-6
+        Learning stops when an iteration of L-BFGS (ten epochs of Adam) lowers the loss,
+        relative to the total variance of X, by no more than this.
+
+    random_state : int, RandomState instance or None, default=None
+        Seeds the draws of first memories, of masks and of minibatches.
+
+    verbose : int, default=0
+        Whether to print the loss at each iteration.
+
+    Attributes
+    ----------
+    cluster_centers_ : ndarray of shape (n_clusters, n_features)
+        The memories.
+
+    weights_ : ndarray of shape (n_clusters,)
+        Mixing weights; they sum to 1.
+
+    beta_ : float
+        Inverse temperature, in 1/length^2.
+
+    labels_ : ndarray of shape (n_samples,)
+        Label of each training row; equal to ``predict(X)``.
+
+    inertia_ : float
+        Weighted sum of squared distances of the rows to the memory of their label.
+
+    history_ : ndarray of shape (n_iter_,)
+        Mean reconstruction loss of a row, in squared units of X: at the start of
+        learning and after each iteration, up to the memories that were kept.
+
+    objective_ : float
+        The last of `history_`.
+
+    n_iter_ : int
+        Length of `history_`.
+
+    n_features_in_ : int
+        Number of features seen during fit.
+
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features seen during fit, where X has names that are all strings.
+
+    See Also
+    --------
+    sklearn.cluster.KMeans : The limit of large beta.
+    sklearn.mixture.GaussianMixture : With spherical covariance I / (2 * beta) and equal
+        weights it has the same density.
+
+    Notes
+    -----
+    The energy and the dynamics are Eqns 1 and 2 of [1]_ with weights w that sum to 1,
+
+        E(v) = -(1 / beta) * log sum_k w_k exp(-beta * |v - mu_k|^2),
+
+        v <- v + step_size * (sum_k p(k | v) mu_k - v),
+
+    and learning minimises Eqn 3, sum_n omega_n |x_n - v_n(n_steps)|^2. The paper labels
+    a row by the memory nearest to its last state; here it is the memory with the
+    largest posterior at the row itself, which agrees in all but rare rows and is what
+    `predict_proba` says.
+
+    For a seed and the default solver, the memories do not depend on the order of the
+    rows nor on how copies of a row are merged into weights.
+
+    The algorithm as published in [2]_ is ``CLAMClusterer(beta=1.5, init="random",
+    mask_fraction=0.2, solver="adam", step_size=0.1, n_init=1)``.
+
+    References
+    ----------
+    .. [1] Schaeffer et al. "Associative Memory Under the Probabilistic Lens: Improved
+       Transformers & Dynamic Memory Creation", 2023.
+    .. [2] Saha et al. "End-to-end Differentiable Clustering with Associative Memories",
+       ICML 2023.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from amcluster import CLAMClusterer
+    >>> X = np.array([[1., 2.], [1., 4.], [1., 0.], [10., 2.], [10., 4.], [10., 0.]])
+    >>> clam = CLAMClusterer(n_clusters=2, random_state=0).fit(X)
+    >>> clam.predict([[0., 0.], [12., 3.]]) == clam.labels_[[0, 3]]
+    array([ True,  True])
+    >>> clam.predict_proba([[5.5, 2.]]).round(2)
+    array([[0.5, 0.5]])
+    """
+
+    def __init__(
+        self,
+        n_clusters=8,
+        *,
+        beta="auto",
+        n_steps=10,
+        step_size=0.3,
+        mask_fraction=0.0,
+        weights="uniform",
+        init="k-means++",
+        n_init="auto",
+        solver="lbfgs",
+        learning_rate=0.01,
+        batch_size=256,
+        max_iter=100,
+        tol=1e-6,
+        random_state=None,
+        verbose=0,
+    ):
+        self.n_clusters = n_clusters
+        self.beta = beta
+        self.n_steps = n_steps
+        self.step_size = step_size
+        self.mask_fraction = mask_fraction
+        self.weights = weights
+        self.init = init
+        self.n_init = n_init
+        self.solver = solver
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.tol = tol
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _check_parameters(self):
+        check_number(self.n_clusters, "n_clusters", Integral, min_val=1)
+        if not _is(self.beta, "auto"):
+            check_number(self.beta, "beta", min_val=0, include_boundaries="neither")
+        check_number(self.n_steps, "n_steps", Integral, min_val=1)
+        check_step_size(self.step_size)
+        check_number(
+            self.mask_fraction,
+            "mask_fraction",
+            min_val=0,
+            max_val=1,
+            include_boundaries="left",
+        )
+        check_choice(self.weights, "weights", ("uniform", "learned"))
+        if isinstance(self.init, str):
+            check_choice(self.init, "init", INITS)
+        if not _is(self.n_init, "auto"):
+            check_number(self.n_init, "n_init", Integral, min_val=1)
+        check_choice(self.solver, "solver", SOLVERS)
+        check_number(
+            self.learning_rate, "learning_rate", min_val=0, include_boundaries="neither"
+        )
+        check_number(self.batch_size, "batch_size", Integral, min_val=1)
+        check_number(self.max_iter, "max_iter", Integral, min_val=1)
+        check_number(self.tol, "tol", min_val=0)
+        check_number(self.verbose, "verbose", Integral, min_val=0)
+
+    def _learn(self, X, rows, random_state):
+        if self.n_clusters > len(X):
+            raise ValueError(
+                f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}."
+            )
+        hidden = feature_folds(X.shape[1], self.mask_fraction, random_state)
+        n_starts = 1 if _is(self.n_init, "auto") else self.n_init
+        best = None
+        for start in range(n_starts):
+            centers = self._first_centers(X, rows, random_state)
+            loss, path = self._learn_from(rows, centers, hidden, random_state, start)
+            if best is None or path.rank > best.rank:
+                best, best_loss = path, loss
+        history = np.array(best.history[: best.kept]) * best_loss.variance
+        return Learned(best_loss.unpack(best.theta), history)
+
+    def _first_centers(self, X, rows, random_state):
+        if _is(self.init, "k-means++"):
+            swaps = _is(self.n_init, "auto")
+            return seed(rows, self.n_clusters, random_state, swaps=swaps)
+        if _is(self.init, "random"):
+            return random_rows(rows, self.n_clusters, random_state)
+        init = self.init
+        if callable(init):
+            init = init(X, self.n_clusters, random_state=random_state)
+        centers = check_array(init, dtype=X.dtype, input_name="init")
+        if centers.shape != (self.n_clusters, X.shape[1]):
+            raise ValueError(
+                f"init has shape {centers.shape}, must be"
+                f" ({self.n_clusters}, {X.shape[1]}): (n_clusters, n_features)."
+            )
+        return centers - rows.offset
+
+    def _learn_from(self, rows, centers, hidden, random_state, start):
+        uniform = np.full(self.n_clusters, -np.log(self.n_clusters))
+        beta = self._inverse_temperature(rows, centers)
+        memories = Memories(centers, uniform, beta)
+        loss = Reconstruction(
+            rows,
+            memories,
+            hidden,
+            self.n_steps,
+            self.step_size,
+            learn_weights=self.weights == "learned",
+        )
+        solve = lbfgs
+        if self.solver == "adam":
+            solve = partial(
+                adam,
+                learning_rate=self.learning_rate,
+                batch_size=self.batch_size,
+                random_state=random_state,
+            )
+        path = solve(
+            loss,
+            loss.pack(memories),
+            max_iter=self.max_iter,
+            tol=self.tol,
+            report=partial(self._report, start),
+        )
+        return loss, path
+
+    def _inverse_temperature(self, rows, centers):
+        """(D / 2) / s, with s kept above what the dtype resolves."""
+        if not _is(self.beta, "auto"):
+            return self.beta
+        variance = rows.total_variance or 1.0
+        spread = partition_rows(rows, centers).inertia / rows.total_weight
+        floor = np.finfo(centers.dtype).eps * variance
+        return centers.shape[1] / 2 / max(spread, floor)
+
+    def _report(self, start, iteration, value):
+        if self.verbose:
+            print(
+                f"Start {start + 1}, iteration {iteration}: reconstruction loss"
+                f" {value:.6g} of the total variance"
+            )
+
+
+def _is(parameter, word):
+    return isinstance(parameter, str) and parameter == word

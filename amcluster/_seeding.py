@@ -1,0 +1,184 @@
+"""First memories: k-means++ draws, the hard (beta -> infinity) phase, and swaps.
+
+Everything here sees distinct rows in canonical order, and draws by inverting the
+cumulative mass along that order: the answer depends on the rows as a set.
+"""
+
+from math import inf, log
+from typing import NamedTuple
+
+import numpy as np
+
+from ._blocks import rows_of, sum_over
+from .kernels import Memories, target
+
+# A hard phase ends when an iteration lowers the inertia by less than this part of it.
+HARD_TOLERANCE = 1e-4
+HARD_ITERATIONS = 100
+# The swap search (measured: see `swap_search`).
+SWAP_ITERATIONS = 3
+SWAP_FAILURES = 15
+SWAP_BUDGET = 300
+
+
+class Partition(NamedTuple):
+    """Rows given to their nearest center."""
+
+    centers: np.ndarray  # (n_clusters, n_features)
+    counts: np.ndarray  # (n_clusters,) weight of the rows of each center
+    sums: np.ndarray  # (n_clusters, n_features) weighted sum of those rows
+    inertia: float
+    labels: np.ndarray  # (n_rows,)
+    first: np.ndarray  # (n_rows,) squared distance to the nearest center
+    second: np.ndarray  # (n_rows,) and to the next one
+
+
+def seed(rows, n_clusters, random_state, *, swaps):
+    """First memories for distinct rows: greedy k-means++, hard phase, swaps.
+
+    Parameters
+    ----------
+    rows : DistinctRows
+    n_clusters : int
+    random_state : RandomState
+    swaps : bool
+        Whether to search for better seeds within a fixed budget.
+
+    Returns
+    -------
+    ndarray of shape (n_clusters, n_features)
+        Where there are fewer distinct rows than clusters, rows are repeated.
+    """
+    centers = k_means_plus_plus(rows, n_clusters, random_state)
+    partition, _ = hard_phase(rows, partition_rows(rows, centers), HARD_ITERATIONS)
+    if swaps and 1 < n_clusters < len(rows.values):
+        partition = swap_search(rows, partition, random_state)
+    return partition.centers
+
+
+def draw(mass, uniforms):
+    """Row numbers drawn with probability proportional to mass, by its inverse CDF."""
+    cumulative = np.cumsum(mass, dtype=np.float64)
+    drawn = np.searchsorted(cumulative, uniforms * cumulative[-1], side="right")
+    return np.minimum(drawn, np.flatnonzero(mass)[-1])
+
+
+def random_rows(rows, n_clusters, random_state):
+    """Distinct rows drawn at random by weight; all of them, repeated, if too few."""
+    mass = rows.weights.copy()
+    drawn = []
+    for uniform in random_state.uniform(size=n_clusters)[: len(mass)]:
+        drawn.append(draw(mass, uniform))
+        mass[drawn[-1]] = 0.0
+    return np.resize(rows.values[drawn], (n_clusters, rows.values.shape[1]))
+
+
+def k_means_plus_plus(rows, n_clusters, random_state):
+    """Greedy k-means++ seeds (Arthur and Vassilvitskii, 2007).
+
+    Each seed is the best of a few rows drawn with probability proportional to their
+    weight times their squared distance to the nearest seed so far.
+    """
+    values, weights = rows.values, rows.weights
+    cpu = target("cpu")
+    seeds = values[[draw(weights, random_state.uniform())]]
+    closest = np.full(len(values), inf, values.dtype)
+    while True:
+        rows_of(cpu.approach, values, _hard(seeds[-1:]), out=(closest,))
+        mass = weights * closest
+        if len(seeds) == n_clusters or not mass.any():
+            break
+        candidates = _candidates(rows, mass, n_clusters, random_state)
+        (potentials,) = sum_over(
+            cpu.potentials, values, weights, _hard(candidates), out=(closest,)
+        )
+        seeds = np.vstack([seeds, candidates[[potentials.argmin()]]])
+    return np.resize(seeds, (n_clusters, values.shape[1]))
+
+
+def partition_rows(rows, centers):
+    """Give each row to its nearest center."""
+    n_rows, dtype = len(rows.values), rows.values.dtype
+    out = np.empty(n_rows, np.int32), np.empty(n_rows, dtype), np.empty(n_rows, dtype)
+    counts, sums, inertia = sum_over(
+        target("cpu").nearest, rows.values, rows.weights, _hard(centers), out=out
+    )
+    return Partition(centers, counts, sums, inertia.sum(), *out)
+
+
+def hard_phase(rows, partition, max_iter):
+    """Lloyd's iterations while they lower the inertia; returns their number too."""
+    for n_iter in range(1, max_iter + 1):
+        moved = partition_rows(rows, _means(rows, partition))
+        gain = partition.inertia - moved.inertia
+        if gain > 0:
+            partition = moved
+        if gain <= HARD_TOLERANCE * partition.inertia:
+            break
+    return partition, n_iter
+
+
+def swap_search(rows, partition, random_state):
+    """Move the least useful center to where the error is, and keep what is lower.
+
+    Rows are drawn by their squared distance as for k-means++. For each of them the
+    inertia after swapping it for any of the centers is computed in one pass; the best
+    swap is followed by a few hard iterations and kept if the inertia fell (Lattanzi and
+    Sohler, 2019, with the removal chosen exactly). The search ends after a number of
+    failures in a row or when its budget of hard iterations is spent.
+    """
+    spent = failures = 0
+    while spent < SWAP_BUDGET and failures < SWAP_FAILURES and partition.inertia > 0:
+        swapped = partition_rows(rows, _best_swap(rows, partition, random_state))
+        trial, n_iter = hard_phase(rows, swapped, SWAP_ITERATIONS)
+        spent += 1 + n_iter
+        failures += 1
+        if trial.inertia < (1 - HARD_TOLERANCE) * partition.inertia:
+            partition, failures = trial, 0
+    return hard_phase(rows, partition, HARD_ITERATIONS)[0]
+
+
+def _best_swap(rows, partition, random_state):
+    n_clusters = len(partition.centers)
+    mass = rows.weights * partition.first
+    candidates = _candidates(rows, mass, n_clusters, random_state)
+    kept, extra = sum_over(
+        target("cpu").swap_costs,
+        rows.values,
+        rows.weights,
+        _hard(candidates),
+        n_clusters,
+        out=(partition.labels, partition.first, partition.second),
+    )
+    costs = kept[:, None] + extra
+    candidate, removed = np.unravel_index(costs.argmin(), costs.shape)
+    centers = partition.centers.copy()
+    centers[removed] = candidates[candidate]
+    return centers
+
+
+def _candidates(rows, mass, n_clusters, random_state):
+    # In canonical order, so that ties between candidates go to the first row.
+    uniforms = random_state.uniform(size=2 + int(log(n_clusters)))
+    return rows.values[np.sort(draw(mass, uniforms))]
+
+
+def _means(rows, partition):
+    """Weighted means of the clusters; the farthest rows where a cluster is empty."""
+    counts = partition.counts[:, None]
+    centers = (partition.sums / np.where(counts > 0, counts, 1.0)).astype(
+        rows.values.dtype
+    )
+    empty = np.flatnonzero(partition.counts == 0)
+    if len(empty):
+        farthest = np.argsort(-partition.first, kind="stable")
+        centers[empty] = rows.values[np.resize(farthest, len(empty))]
+    return centers
+
+
+def _hard(centers):
+    """Memories in the limit beta -> infinity."""
+    dtype = centers.dtype
+    return Memories(
+        np.ascontiguousarray(centers), np.zeros(len(centers), dtype), dtype.type(inf)
+    )

@@ -1,0 +1,86 @@
+"""Two ways down the reconstruction loss, and what is kept of the way."""
+
+import numpy as np
+from scipy.optimize import minimize
+
+from ._seeding import draw
+
+# Adam gives up after so many epochs without a gain of `tol`.
+ADAM_PATIENCE = 10
+
+
+class Best:
+    """The path of a solver and its best point: most memories alive, then least loss.
+
+    A loss may fall by giving a cluster up; that is never taken for better.
+    """
+
+    def __init__(self, loss, theta, value, report):
+        self._loss, self._report = loss, report
+        self.history = []
+        self.rank = (0, 0.0)
+        self.visit(theta, value)
+
+    def visit(self, theta, value):
+        """Note one more point of the path."""
+        self.history.append(float(value))
+        self._report(len(self.history), value)
+        rank = (self._loss.n_alive(theta), -value)
+        if len(self.history) == 1 or rank > self.rank:
+            self.rank, self.theta = rank, np.array(theta)
+            self.kept = len(self.history)
+
+
+def lbfgs(loss, theta, *, max_iter, tol, report):
+    """Full-batch L-BFGS (scipy); ends when an iteration gains no more than tol."""
+    value, gradient = loss.loss_and_gradient(theta)
+    best = Best(loss, theta, value, report)
+    # SciPy's first trial step has length 1. In units of the gradient's length it is
+    # the step that fits a curvature of about 1, which the loss has.
+    unit = np.linalg.norm(gradient) * len(theta) / 2 or 1.0
+
+    def scaled(x):
+        value, gradient = loss.loss_and_gradient(x * unit)
+        return value, gradient * unit
+
+    def callback(intermediate_result):
+        best.visit(intermediate_result.x * unit, intermediate_result.fun)
+
+    minimize(
+        scaled,
+        theta / unit,
+        jac=True,
+        method="L-BFGS-B",
+        callback=callback,
+        options={"maxiter": max_iter, "ftol": tol, "gtol": 0.0},
+    )
+    return best
+
+
+def adam(
+    loss, theta, *, max_iter, tol, learning_rate, batch_size, random_state, report
+):
+    """Minibatch Adam (Kingma and Ba, 2015); an iteration is one epoch.
+
+    Rows are drawn by their weight, with replacement; the masks take turns.
+    """
+    best = Best(loss, theta, loss.loss(theta), report)
+    weights = loss.rows.weights
+    batch_size = min(batch_size, len(weights))
+    steps_per_epoch = -(-len(weights) // batch_size)
+    mean, square = np.zeros_like(theta), np.zeros_like(theta)
+    step = 0
+    for _ in range(max_iter):
+        for _ in range(steps_per_epoch):
+            batch = draw(weights, random_state.uniform(size=batch_size))
+            gradient = loss.minibatch_gradient(theta, np.sort(batch), step)
+            step += 1
+            mean += 0.1 * (gradient - mean)
+            square += 0.001 * (gradient**2 - square)
+            corrected = np.sqrt(square / (1 - 0.999**step)) + 1e-8
+            theta = theta - learning_rate * mean / (1 - 0.9**step) / corrected
+        best.visit(theta, loss.loss(theta))
+        recent = best.history[-ADAM_PATIENCE - 1 :]
+        if len(recent) > ADAM_PATIENCE and recent[0] - min(recent[1:]) <= tol:
+            break
+    return best

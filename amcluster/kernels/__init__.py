@@ -1,0 +1,79 @@
+"""What a kernel is given and what it returns: the contract of every target.
+
+A kernel is a pure function of one block of rows, in one of two forms::
+
+    kernel(rows, memories, *settings, *out)             writes one entry of `out` a row
+    kernel(rows, weights, memories, *settings, *out)    returns sums over the rows
+
+Sums over any split of the rows add up to the sums over all of them, so that threads,
+streams and other devices run the same code. A block is C-contiguous, float32 or
+float64; memories and settings come in the dtype of the rows, weights and returned sums
+in float64. Kernels are serial: `amcluster._blocks` runs them on threads.
+
+Rows with holes will travel as blocks with NaN, to kernels of the same signature.
+"""
+
+import importlib
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Memories(NamedTuple):
+    """The memories of a network, in the dtype of the rows they meet.
+
+    The logit of memory k at a state v is ``log_weights[k] - beta * |v - centers[k]|^2``.
+    """
+
+    centers: np.ndarray  # (n_clusters, n_features)
+    log_weights: np.ndarray  # (n_clusters,)
+    beta: np.floating  # inverse temperature, 1/length^2
+
+    def astype(self, dtype):
+        """The same memories in another floating dtype."""
+        return Memories(
+            np.ascontiguousarray(self.centers, dtype=dtype),
+            np.ascontiguousarray(self.log_weights, dtype=dtype),
+            np.dtype(dtype).type(self.beta),
+        )
+
+
+class Dynamics(NamedTuple):
+    """How a state moves: ``v <- v + step_size * moves * (u - v)``, n_steps times.
+
+    Here u is the mean of the memories under the posterior of v. The first step may be
+    one of its own: it sees only some coordinates and has its own size. That is how a
+    state with hidden coordinates starts without filling them in: what is hidden moves
+    and is not seen.
+    """
+
+    n_steps: int
+    step_size: np.floating
+    first_step_size: np.floating
+    seen: np.ndarray  # (n_features,) 1 where the first step looks, else 0
+    moves: np.ndarray  # (n_features,) 1 where the state moves, 0 where it is clamped
+
+    @classmethod
+    def free(cls, n_features, n_steps, step_size, dtype):
+        """All coordinates are seen and move."""
+        step_size = np.dtype(dtype).type(step_size)
+        ones = np.ones(n_features, dtype=dtype)
+        return cls(int(n_steps), step_size, step_size, ones, ones)
+
+    @classmethod
+    def clamped(cls, hidden, n_steps, step_size, dtype):
+        """Only the hidden coordinates move; what they held is never looked at."""
+        dtype = np.dtype(dtype)
+        hidden = np.asarray(hidden, dtype=bool)
+        return cls(
+            int(n_steps),
+            dtype.type(step_size),
+            dtype.type(1.0),
+            (~hidden).astype(dtype),
+            hidden.astype(dtype),
+        )
+
+
+def target(name="cpu"):
+    """The module with the kernels of one target; numba is imported here, not before."""
+    return importlib.import_module(f".{name}", __package__)

@@ -1,0 +1,56 @@
+"""The state on its way: v <- v + step_size * (u - v), u the posterior mean."""
+
+import numpy as np
+
+from ._jit import kernel
+from .posterior import posterior_at
+
+
+@kernel
+def posterior_mean(probabilities, centers, out):
+    """Write sum_k p_k center_k into `out`."""
+    out[:] = out.dtype.type(0.0)
+    for k in range(centers.shape[0]):
+        for j in range(centers.shape[1]):
+            out[j] += probabilities[k] * centers[k, j]
+
+
+@kernel
+def trajectory(rows, memories, dynamics, out):
+    """Write the states v(0) = x, ..., v(T) into out (n_rows, T + 1, n_features)."""
+    probabilities = np.empty(memories.centers.shape[0], rows.dtype)
+    mean = np.empty(rows.shape[1], rows.dtype)
+    for i in range(rows.shape[0]):
+        out[i, 0] = rows[i]
+        for t in range(dynamics.n_steps):
+            state = out[i, t]
+            posterior_at(state, memories, probabilities)
+            posterior_mean(probabilities, memories.centers, mean)
+            for j in range(rows.shape[1]):
+                out[i, t + 1, j] = state[j] + dynamics.step_size * (mean[j] - state[j])
+
+
+@kernel
+def retrieve(rows, memories, dynamics, tolerance, out, shift):
+    """Write the last state into out (n_rows, n_features).
+
+    A row stops early once u - v is no longer than `tolerance`; its last length goes
+    into shift (n_rows,).
+    """
+    probabilities = np.empty(memories.centers.shape[0], rows.dtype)
+    mean = np.empty(rows.shape[1], rows.dtype)
+    for i in range(rows.shape[0]):
+        state = out[i]
+        state[:] = rows[i]
+        shift[i] = np.inf
+        for _ in range(dynamics.n_steps):
+            posterior_at(state, memories, probabilities)
+            posterior_mean(probabilities, memories.centers, mean)
+            squared = rows.dtype.type(0.0)
+            for j in range(rows.shape[1]):
+                difference = mean[j] - state[j]
+                squared += difference * difference
+                state[j] += dynamics.step_size * difference
+            shift[i] = np.sqrt(squared)
+            if shift[i] <= tolerance:
+                break
