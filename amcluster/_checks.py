@@ -8,7 +8,7 @@ from sklearn.utils import check_scalar
 
 
 def check_number(value, name, kind=numbers.Real, **bounds):
-    """`sklearn.utils.check_scalar`, which lets NaN and infinity pass, and finiteness."""
+    """`sklearn.utils.check_scalar`, and finiteness, which that lets pass."""
     check_scalar(value, name, target_type=kind, **bounds)
     if not math.isfinite(value):
         raise ValueError(f"{name} == {value}, must be finite.")

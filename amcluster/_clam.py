@@ -50,7 +50,8 @@ class CLAMClusterer(AssociativeClusterer):
         the loss then depends on the order of the columns.
 
     weights : {"uniform", "learned"}, default="uniform"
-        Mixing weights of the memories: all equal, or learned with them.
+        Mixing weights of the memories: all equal, or learned with them. Learned
+        weights lower the reconstruction loss; they need not follow the cluster sizes.
 
     init : {"k-means++", "random"}, callable or array-like of shape \
             (n_clusters, n_features), default="k-means++"
@@ -66,10 +67,10 @@ class CLAMClusterer(AssociativeClusterer):
     solver : {"lbfgs", "adam"}, default="lbfgs"
         Full-batch L-BFGS, or minibatch Adam with rows drawn by weight.
 
-    learning_rate : float, default=0.01
+    learning_rate : float, default=0.03
         Adam's step, in units of the root mean variance of the features.
 
-    batch_size : int, default=256
+    batch_size : int, default=128
         Rows in a minibatch of Adam.
 
     max_iter : int, default=100
@@ -174,8 +175,8 @@ class CLAMClusterer(AssociativeClusterer):
         init="k-means++",
         n_init="auto",
         solver="lbfgs",
-        learning_rate=0.01,
-        batch_size=256,
+        learning_rate=0.03,
+        batch_size=128,
         max_iter=100,
         tol=1e-6,
         random_state=None,
@@ -282,6 +283,7 @@ class CLAMClusterer(AssociativeClusterer):
             loss.pack(memories),
             max_iter=self.max_iter,
             tol=self.tol,
+            keep_alive=_is(self.init, "k-means++"),
             report=partial(self._report, start),
         )
         return loss, path

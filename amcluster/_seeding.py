@@ -15,10 +15,13 @@ from .kernels import Memories, target
 # A hard phase ends when an iteration lowers the inertia by less than this part of it.
 HARD_TOLERANCE = 1e-4
 HARD_ITERATIONS = 100
-# The swap search (measured: see `swap_search`).
-SWAP_ITERATIONS = 3
-SWAP_FAILURES = 15
-SWAP_BUDGET = 300
+# The swap search tries a swap with some hard iterations, gives up after failures in a
+# row, and never spends more hard iterations than its budget. On fifteen real sets these
+# numbers reach the inertia of a hundred k-means starts in the median, for about twice
+# the time of ten; fewer failures or iterations lose up to 1 % on some.
+SWAP_ITERATIONS = 5
+SWAP_FAILURES = 20
+SWAP_BUDGET = 600
 
 
 class Partition(NamedTuple):
@@ -108,13 +111,13 @@ def partition_rows(rows, centers):
 
 def hard_phase(rows, partition, max_iter):
     """Lloyd's iterations while they lower the inertia; returns their number too."""
-    for n_iter in range(1, max_iter + 1):
+    n_iter, gain = 0, inf
+    while n_iter < max_iter and gain > HARD_TOLERANCE * partition.inertia:
         moved = partition_rows(rows, _means(rows, partition))
         gain = partition.inertia - moved.inertia
+        n_iter += 1
         if gain > 0:
             partition = moved
-        if gain <= HARD_TOLERANCE * partition.inertia:
-            break
     return partition, n_iter
 
 
@@ -122,14 +125,17 @@ def swap_search(rows, partition, random_state):
     """Move the least useful center to where the error is, and keep what is lower.
 
     Rows are drawn by their squared distance as for k-means++. For each of them the
-    inertia after swapping it for any of the centers is computed in one pass; the best
-    swap is followed by a few hard iterations and kept if the inertia fell (Lattanzi and
-    Sohler, 2019, with the removal chosen exactly). The search ends after a number of
-    failures in a row or when its budget of hard iterations is spent.
+    inertia after swapping it for any of the centers is computed in one pass (Lattanzi
+    and Sohler, 2019); the best swap is followed by a few hard iterations and kept if
+    the inertia fell. After every other failure the center to remove is drawn at random
+    (Fränti, 2018), since the one that is cheapest to remove may be the wrong one. The
+    search ends after a number of failures in a row or when its budget of hard
+    iterations is spent.
     """
     spent = failures = 0
     while spent < SWAP_BUDGET and failures < SWAP_FAILURES and partition.inertia > 0:
-        swapped = partition_rows(rows, _best_swap(rows, partition, random_state))
+        centers = _swap(rows, partition, random_state, at_random=failures % 2 == 1)
+        swapped = partition_rows(rows, centers)
         trial, n_iter = hard_phase(rows, swapped, SWAP_ITERATIONS)
         spent += 1 + n_iter
         failures += 1
@@ -138,7 +144,7 @@ def swap_search(rows, partition, random_state):
     return hard_phase(rows, partition, HARD_ITERATIONS)[0]
 
 
-def _best_swap(rows, partition, random_state):
+def _swap(rows, partition, random_state, at_random):
     n_clusters = len(partition.centers)
     mass = rows.weights * partition.first
     candidates = _candidates(rows, mass, n_clusters, random_state)
@@ -151,7 +157,11 @@ def _best_swap(rows, partition, random_state):
         out=(partition.labels, partition.first, partition.second),
     )
     costs = kept[:, None] + extra
-    candidate, removed = np.unravel_index(costs.argmin(), costs.shape)
+    if at_random:
+        removed = int(random_state.uniform() * n_clusters)
+        candidate = costs[:, removed].argmin()
+    else:
+        candidate, removed = np.unravel_index(costs.argmin(), costs.shape)
     centers = partition.centers.copy()
     centers[removed] = candidates[candidate]
     return centers

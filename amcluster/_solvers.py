@@ -10,31 +10,35 @@ ADAM_PATIENCE = 10
 
 
 class Best:
-    """The path of a solver and its best point: most memories alive, then least loss.
+    """The path of a solver and the point that is kept: the one with the lowest loss.
 
-    A loss may fall by giving a cluster up; that is never taken for better.
+    A loss may fall by giving a memory up. From seeds that is not better: where
+    `keep_alive` is true, points with fewer memories alive than the start lose to the
+    others.
     """
 
-    def __init__(self, loss, theta, value, report):
+    def __init__(self, loss, theta, value, keep_alive, report):
         self._loss, self._report = loss, report
+        self._alive = loss.n_alive(theta) if keep_alive else 0
         self.history = []
-        self.rank = (0, 0.0)
+        self.rank = (False, 0.0)
         self.visit(theta, value)
 
     def visit(self, theta, value):
         """Note one more point of the path."""
         self.history.append(float(value))
         self._report(len(self.history), value)
-        rank = (self._loss.n_alive(theta), -value)
-        if len(self.history) == 1 or rank > self.rank:
-            self.rank, self.theta = rank, np.array(theta)
+        alive = not self._alive or self._loss.n_alive(theta) >= self._alive
+        if (alive, -value) > self.rank or len(self.history) == 1:
+            self.rank = (alive, -value)
+            self.theta = np.array(theta)
             self.kept = len(self.history)
 
 
-def lbfgs(loss, theta, *, max_iter, tol, report):
+def lbfgs(loss, theta, *, max_iter, tol, keep_alive, report):
     """Full-batch L-BFGS (scipy); ends when an iteration gains no more than tol."""
     value, gradient = loss.loss_and_gradient(theta)
-    best = Best(loss, theta, value, report)
+    best = Best(loss, theta, value, keep_alive, report)
     # SciPy's first trial step has length 1. In units of the gradient's length it is
     # the step that fits a curvature of about 1, which the loss has.
     unit = np.linalg.norm(gradient) * len(theta) / 2 or 1.0
@@ -58,13 +62,22 @@ def lbfgs(loss, theta, *, max_iter, tol, report):
 
 
 def adam(
-    loss, theta, *, max_iter, tol, learning_rate, batch_size, random_state, report
+    loss,
+    theta,
+    *,
+    max_iter,
+    tol,
+    learning_rate,
+    batch_size,
+    random_state,
+    keep_alive,
+    report,
 ):
     """Minibatch Adam (Kingma and Ba, 2015); an iteration is one epoch.
 
     Rows are drawn by their weight, with replacement; the masks take turns.
     """
-    best = Best(loss, theta, loss.loss(theta), report)
+    best = Best(loss, theta, loss.loss(theta), keep_alive, report)
     weights = loss.rows.weights
     batch_size = min(batch_size, len(weights))
     steps_per_epoch = -(-len(weights) // batch_size)

@@ -22,7 +22,7 @@ import numpy as np
 class Memories(NamedTuple):
     """The memories of a network, in the dtype of the rows they meet.
 
-    The logit of memory k at a state v is ``log_weights[k] - beta * |v - centers[k]|^2``.
+    Their logits at a state v are ``log_weights[k] - beta * |v - centers[k]|^2``.
     """
 
     centers: np.ndarray  # (n_clusters, n_features)

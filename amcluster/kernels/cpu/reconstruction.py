@@ -12,11 +12,32 @@ with respect to v(t+1), and the posterior p, its mean u and the state v of step 
 where the sum of the r_k is 0. Only the coordinates the step sees enter v - center_k.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ._jit import kernel
 from .dynamics import posterior_mean
 from .posterior import posterior_at, softmax
+
+
+class Path(NamedTuple):
+    """What the adjoint needs of the way of one row."""
+
+    states: np.ndarray  # (n_steps + 1, n_features)
+    means: np.ndarray  # (n_steps, n_features) where each step was drawn to
+    posteriors: np.ndarray  # (n_steps, n_clusters)
+
+
+@kernel
+def empty_path(rows, memories, dynamics):
+    """Room for a path, used again for every row of a block."""
+    n_clusters, n_features = memories.centers.shape
+    return Path(
+        np.empty((dynamics.n_steps + 1, n_features), rows.dtype),
+        np.empty((dynamics.n_steps, n_features), rows.dtype),
+        np.empty((dynamics.n_steps, n_clusters), rows.dtype),
+    )
 
 
 @kernel
@@ -32,8 +53,9 @@ def first_posterior(state, memories, seen, out):
 
 
 @kernel
-def run_forward(row, memories, dynamics, states, means, posteriors):
-    """Fill states (T + 1, D), means (T, D) and posteriors (T, K) of one row."""
+def run_forward(row, memories, dynamics, path):
+    """Fill the path of one row; return its loss, |m * (x - v(T))|^2."""
+    states, means, posteriors = path
     states[0] = row
     for t in range(dynamics.n_steps):
         step = dynamics.step_size
@@ -46,25 +68,23 @@ def run_forward(row, memories, dynamics, states, means, posteriors):
         for j in range(row.shape[0]):
             pull = step * dynamics.moves[j] * (means[t, j] - states[t, j])
             states[t + 1, j] = states[t, j] + pull
-
-
-@kernel
-def reconstruction_error(row, state, moves):
-    """|m * (x - v)|^2 of one row."""
-    total = row.dtype.type(0.0)
+    loss = row.dtype.type(0.0)
     for j in range(row.shape[0]):
-        difference = moves[j] * (state[j] - row[j])
-        total += difference * difference
-    return total
+        error = dynamics.moves[j] * (states[-1, j] - row[j])
+        loss += error * error
+    return loss
 
 
 @kernel
-def run_backward(
-    weight, memories, dynamics, states, means, posteriors, g, h, d_centers, d_log_weights
-):
+def run_backward(row, weight, memories, dynamics, path, d_centers, d_log_weights):
     """Carry g back from v(T) to v(0), adding to the weighted gradients on the way."""
+    states, means, posteriors = path
     centers, beta = memories.centers, memories.beta
     n_clusters, n_features = centers.shape
+    g, h = np.empty_like(row), np.empty_like(row)
+    for j in range(n_features):
+        error = dynamics.moves[j] * (states[-1, j] - row[j])
+        g[j] = error + error
     for t in range(dynamics.n_steps - 1, -1, -1):
         step = dynamics.first_step_size if t == 0 else dynamics.step_size
         for j in range(n_features):
@@ -72,7 +92,7 @@ def run_backward(
             g[j] -= h[j]
         for k in range(n_clusters):
             p = posteriors[t, k]
-            along = g.dtype.type(0.0)
+            along = row.dtype.type(0.0)
             for j in range(n_features):
                 along += (centers[k, j] - means[t, j]) * h[j]
             d_log_weights[k] += weight * (p * along)
@@ -88,45 +108,23 @@ def run_backward(
 @kernel
 def reconstruction_loss(rows, weights, memories, dynamics):
     """Return the summed loss, in a tuple."""
-    n_clusters, n_features = memories.centers.shape
-    states = np.empty((dynamics.n_steps + 1, n_features), rows.dtype)
-    means = np.empty((dynamics.n_steps, n_features), rows.dtype)
-    posteriors = np.empty((dynamics.n_steps, n_clusters), rows.dtype)
+    path = empty_path(rows, memories, dynamics)
     loss = 0.0
     for i in range(rows.shape[0]):
-        run_forward(rows[i], memories, dynamics, states, means, posteriors)
-        loss += weights[i] * reconstruction_error(rows[i], states[-1], dynamics.moves)
+        loss += weights[i] * run_forward(rows[i], memories, dynamics, path)
     return (loss,)
 
 
 @kernel
 def reconstruction_gradient(rows, weights, memories, dynamics):
     """Return the summed loss, d centers (K, D) and d log_weights (K,)."""
-    n_clusters, n_features = memories.centers.shape
-    states = np.empty((dynamics.n_steps + 1, n_features), rows.dtype)
-    means = np.empty((dynamics.n_steps, n_features), rows.dtype)
-    posteriors = np.empty((dynamics.n_steps, n_clusters), rows.dtype)
-    g = np.empty(n_features, rows.dtype)
-    h = np.empty(n_features, rows.dtype)
+    path = empty_path(rows, memories, dynamics)
     loss = 0.0
-    d_centers = np.zeros((n_clusters, n_features))
-    d_log_weights = np.zeros(n_clusters)
+    d_centers = np.zeros(memories.centers.shape)
+    d_log_weights = np.zeros(memories.centers.shape[0])
     for i in range(rows.shape[0]):
-        run_forward(rows[i], memories, dynamics, states, means, posteriors)
-        loss += weights[i] * reconstruction_error(rows[i], states[-1], dynamics.moves)
-        for j in range(n_features):
-            off = dynamics.moves[j] * (states[-1, j] - rows[i, j])
-            g[j] = off + off
+        loss += weights[i] * run_forward(rows[i], memories, dynamics, path)
         run_backward(
-            weights[i],
-            memories,
-            dynamics,
-            states,
-            means,
-            posteriors,
-            g,
-            h,
-            d_centers,
-            d_log_weights,
+            *(rows[i], weights[i], memories, dynamics, path, d_centers, d_log_weights)
         )
     return loss, d_centers, d_log_weights

@@ -1,0 +1,26 @@
+"""Shared data."""
+
+import numpy as np
+import pytest
+from sklearn import datasets
+from sklearn.preprocessing import StandardScaler
+
+REAL_SETS = ("iris", "wine", "breast_cancer", "digits")
+
+
+@pytest.fixture(scope="session")
+def real_sets():
+    """Scikit-learn's sets, standardised, and their numbers of classes."""
+    sets = {}
+    for name in REAL_SETS:
+        data = getattr(datasets, f"load_{name}")()
+        X = StandardScaler().fit_transform(data.data)
+        sets[name] = X, len(np.unique(data.target))
+    return sets
+
+
+@pytest.fixture(scope="session")
+def blobs():
+    """Five clear blobs in two dimensions."""
+    X, _ = datasets.make_blobs(500, centers=5, cluster_std=0.6, random_state=3)
+    return X

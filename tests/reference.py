@@ -1,0 +1,66 @@
+"""The mathematics in plain NumPy: slow, short, and independent of the kernels.
+
+One state at a time, in the notation of the papers: x a row, v a state, mu the memories
+(K, D), log_w their log weights, beta the inverse temperature, lam the step.
+"""
+
+import numpy as np
+from scipy.special import logsumexp, softmax
+
+
+def logits(v, mu, log_w, beta, seen=None):
+    """log w_k - beta |v - mu_k|^2, over the coordinates that are seen."""
+    seen = np.ones(len(v)) if seen is None else seen
+    return log_w - beta * (seen * (v - mu) ** 2).sum(axis=1)
+
+
+def energy(v, mu, log_w, beta):
+    """E(v) = -(1 / beta) logsumexp_k of the logits."""
+    return -logsumexp(logits(v, mu, log_w, beta)) / beta
+
+
+def trajectory(x, mu, log_w, beta, lam, n_steps, hidden=None):
+    """States v(0) = x, ..., v(T); with hidden coordinates from a fill-free start."""
+    states = [np.array(x, dtype=float)]
+    for t in range(n_steps):
+        v = states[-1]
+        if hidden is None:
+            u = softmax(logits(v, mu, log_w, beta)) @ mu
+            states.append(v + lam * (u - v))
+        elif t == 0:
+            u = softmax(logits(v, mu, log_w, beta, seen=~hidden)) @ mu
+            states.append(np.where(hidden, u, v))
+        else:
+            u = softmax(logits(v, mu, log_w, beta)) @ mu
+            states.append(np.where(hidden, v + lam * (u - v), v))
+    return np.array(states)
+
+
+def loss(X, weights, mu, log_w, beta, lam, n_steps, hidden=None):
+    """Sum of weight * |m * (x - v(T))|^2."""
+    total = 0.0
+    for x, weight in zip(X, weights, strict=True):
+        error = x - trajectory(x, mu, log_w, beta, lam, n_steps, hidden)[-1]
+        total += weight * ((error if hidden is None else error[hidden]) ** 2).sum()
+    return total
+
+
+def gradient(X, weights, mu, log_w, beta, lam, n_steps, hidden=None):
+    """Gradient of the loss with respect to mu and log_w, by the adjoint."""
+    d_mu, d_log_w = np.zeros_like(mu), np.zeros_like(log_w)
+    m = np.ones(X.shape[1]) if hidden is None else hidden.astype(float)
+    for x, weight in zip(X, weights, strict=True):
+        states = trajectory(x, mu, log_w, beta, lam, n_steps, hidden)
+        g = 2 * weight * m * (states[-1] - x)
+        for t in range(n_steps - 1, -1, -1):
+            start = hidden is not None and t == 0
+            seen = 1 - m if start else np.ones(len(x))
+            v = states[t]
+            sigma = softmax(logits(v, mu, log_w, beta, seen))
+            u = sigma @ mu
+            h = (1.0 if start else lam) * m * g
+            r = 2 * beta * sigma * ((mu - u) @ h)
+            d_mu += np.outer(sigma, h) + r[:, None] * seen * (v - mu)
+            d_log_w += r / (2 * beta)
+            g = g - h + r @ mu
+    return d_mu, d_log_w

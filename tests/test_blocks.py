@@ -1,0 +1,100 @@
+"""Splitting never changes a result; threads are not started for small work."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from amcluster import _blocks
+from amcluster._blocks import rows_of, sum_over
+from amcluster.kernels import Dynamics, Memories, target
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(1000, 3))
+WEIGHTS = rng.uniform(size=1000)
+MEMORIES = Memories(rng.normal(size=(4, 3)), np.full(4, -np.log(4)), 0.5).astype(float)
+DYNAMICS = Dynamics.free(3, 5, 0.3, float)
+
+
+def gradient(X, weights):
+    kernel = target().reconstruction_gradient
+    return sum_over(kernel, X, weights, MEMORIES, DYNAMICS)
+
+
+def proba(X):
+    out = np.empty((len(X), 4))
+    rows_of(target().posterior, X, MEMORIES, out=(out,))
+    return out
+
+
+def test_sums_add_over_any_split():
+    whole = gradient(X, WEIGHTS)
+    for cut in (1, 17, 999):
+        parts = gradient(X[:cut], WEIGHTS[:cut]), gradient(X[cut:], WEIGHTS[cut:])
+        for total, *part in zip(whole, *parts, strict=True):
+            np.testing.assert_allclose(sum(part), total, rtol=1e-12)
+
+
+@pytest.mark.parametrize("block_work", [1, 200, 1 << 30])
+def test_rows_do_not_depend_on_the_split(monkeypatch, block_work):
+    expected = proba(X)
+    monkeypatch.setattr(_blocks, "BLOCK_WORK", block_work)
+    np.testing.assert_array_equal(proba(X), expected)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_sums_do_not_depend_on_the_threads(monkeypatch, threads):
+    monkeypatch.setattr(_blocks, "BLOCK_WORK", 1000)
+    expected = gradient(X, WEIGHTS)
+    monkeypatch.setattr(_blocks, "SERIAL_WORK", 0)
+    monkeypatch.setattr(_blocks, "n_threads", lambda: threads)
+    for actual, total in zip(gradient(X, WEIGHTS), expected, strict=True):
+        np.testing.assert_array_equal(actual, total)
+
+
+def threads_used(n_rows):
+    used = set()
+
+    def kernel(rows, memories, out):
+        used.add(threading.get_ident())
+        out[:] = 0
+
+    rows = np.broadcast_to(X[0], (n_rows, 3))
+    rows_of(kernel, rows, MEMORIES, out=(np.empty(n_rows),))
+    return used
+
+
+def test_small_work_starts_no_thread(monkeypatch):
+    monkeypatch.setattr(_blocks, "n_threads", lambda: 2)
+    assert threads_used(100_000) == {threading.get_ident()}
+    assert threading.get_ident() not in threads_used(1_000_000)
+
+
+def test_number_of_threads_follows_numba(monkeypatch):
+    monkeypatch.setattr(_blocks.joblib, "cpu_count", lambda: 8)
+    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
+    assert _blocks.n_threads() == 8
+    for value, expected in (("3", 3), ("0", 8), ("many", 8), ("64", 8)):
+        monkeypatch.setenv("NUMBA_NUM_THREADS", value)
+        assert _blocks.n_threads() == expected
+
+
+def test_layouts_agree():
+    expected = proba(X)
+    read_only = X.copy()
+    read_only.flags.writeable = False
+    strided = np.repeat(X, 2, axis=1)[:, ::2]
+    for layout in (np.asfortranarray(X), read_only, strided):
+        np.testing.assert_array_equal(proba(layout), expected)
+
+
+def test_an_error_in_a_thread_is_raised(monkeypatch):
+    monkeypatch.setattr(_blocks, "BLOCK_WORK", 1000)
+    monkeypatch.setattr(_blocks, "SERIAL_WORK", 0)
+    monkeypatch.setattr(_blocks, "n_threads", lambda: 2)
+
+    def kernel(rows, memories):
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        rows_of(kernel, X, MEMORIES, out=())

@@ -1,0 +1,97 @@
+"""At home in scikit-learn."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import estimator_checks
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import amcluster
+from amcluster import CLAMClusterer
+
+ESTIMATORS = [
+    CLAMClusterer(),
+    CLAMClusterer(solver="adam", weights="learned", mask_fraction=0.5, max_iter=5),
+]
+# Checks of scikit-learn that check_estimator does not call.
+FURTHER_CHECKS = [
+    "check_set_output_transform",
+    "check_set_output_transform_pandas",
+    "check_set_output_transform_polars",
+    "check_global_output_transform_pandas",
+    "check_global_set_output_transform_polars",
+    "check_transformer_get_feature_names_out",
+    "check_transformer_get_feature_names_out_pandas",
+    "check_dataframe_column_names_consistency",
+]
+# Checks fit toy data with fewer distinct rows than the default number of clusters.
+few_rows = pytest.mark.filterwarnings(
+    "ignore:Only . of n_clusters:sklearn.exceptions.ConvergenceWarning"
+)
+
+
+@few_rows
+@parametrize_with_checks(ESTIMATORS)
+def test_estimator_checks(estimator, check):
+    check(estimator)
+
+
+@few_rows
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+@pytest.mark.parametrize("check", FURTHER_CHECKS)
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=["lbfgs", "adam"])
+def test_further_checks(estimator, check):
+    check = getattr(estimator_checks, check)
+    check(type(estimator).__name__, clone(estimator))
+
+
+def test_pipeline_and_grid_search(real_sets):
+    X, _ = real_sets["wine"]
+    pipeline = make_pipeline(StandardScaler(), CLAMClusterer(random_state=0))
+    grid = {
+        "clamclusterer__n_clusters": [1, 3, 6],
+        "clamclusterer__beta": ["auto", 0.3],
+    }
+    search = GridSearchCV(pipeline, grid, cv=3).fit(X)
+    assert search.best_params_["clamclusterer__n_clusters"] == 3
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert search.predict(X).shape == (len(X),)
+    assert search.predict_proba(X).shape == (len(X), 3)
+
+
+def test_clone_and_pickle(real_sets):
+    X, _ = real_sets["wine"]
+    clam = CLAMClusterer(3, random_state=0).fit(X)
+    again = clone(clam).fit(X)
+    np.testing.assert_array_equal(again.cluster_centers_, clam.cluster_centers_)
+    restored = pickle.loads(pickle.dumps(clam))
+    np.testing.assert_array_equal(restored.predict_proba(X), clam.predict_proba(X))
+
+
+def test_fit_predict_and_fit_transform(real_sets):
+    X, _ = real_sets["wine"]
+    clam = CLAMClusterer(3, random_state=0)
+    weights = np.linspace(0, 1, len(X))
+    labels = clam.fit_predict(X, sample_weight=weights)
+    distances = clone(clam).fit_transform(X, sample_weight=weights)
+    np.testing.assert_array_equal(labels, clam.labels_)
+    np.testing.assert_array_equal(distances, clam.transform(X))
+
+
+def test_public_names():
+    assert amcluster.__all__ == ["CLAMClusterer"]
+    assert amcluster.__version__
+
+
+def test_import_leaves_numba_alone():
+    """numba comes with the first kernel, not with the package."""
+    import subprocess
+    import sys
+
+    code = "import sys, amcluster; sys.exit('numba' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,236 @@
+"""Every kernel against plain NumPy, on the smallest and the oddest shapes."""
+
+import numpy as np
+import pytest
+from scipy.optimize import approx_fprime
+from scipy.spatial.distance import cdist
+from scipy.special import logsumexp, softmax
+
+from amcluster.kernels import Dynamics, Memories, target
+
+from . import reference
+
+# n_rows, n_features, n_clusters, n_steps
+SHAPES = [
+    (7, 3, 4, 10),
+    (1, 1, 1, 1),
+    (1, 5, 3, 2),
+    (4, 1, 3, 5),
+    (5, 4, 1, 3),
+    (6, 2, 9, 4),
+    (9, 67, 33, 2),
+]
+TOLERANCE = {np.float64: 1e-10, np.float32: 1e-4}
+cases = pytest.mark.parametrize("shape", SHAPES, ids=str)
+dtypes = pytest.mark.parametrize("dtype", [np.float64, np.float32])
+
+
+class Case:
+    """Random rows and memories; every second memory equals a row."""
+
+    def __init__(self, shape, dtype, seed=0):
+        self.n_rows, self.n_features, self.n_clusters, self.n_steps = shape
+        rng = np.random.default_rng(seed)
+        self.X = rng.normal(size=(self.n_rows, self.n_features)).astype(dtype)
+        self.weights = rng.uniform(0.5, 2.0, self.n_rows)
+        centers = rng.normal(size=(self.n_clusters, self.n_features)).astype(dtype)
+        some = min(self.n_rows, len(centers[::2]))
+        centers[::2][:some] = self.X[:some]
+        log_weights = np.log(rng.dirichlet(np.ones(self.n_clusters)))
+        beta = 1.7 / self.n_features
+        self.memories = Memories(centers, log_weights, beta).astype(dtype)
+        self.dtype = dtype
+        self.mu = self.memories.centers.astype(float)
+        self.log_w = self.memories.log_weights.astype(float)
+        self.beta = float(self.memories.beta)
+        self.step_size = float(dtype(0.3))
+
+    def free(self):
+        return Dynamics.free(self.n_features, self.n_steps, self.step_size, self.dtype)
+
+    def clamped(self, hidden):
+        return Dynamics.clamped(hidden, self.n_steps, self.step_size, self.dtype)
+
+    def close(self, actual, expected):
+        tolerance = TOLERANCE[self.dtype]
+        np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
+
+    def reference_arguments(self):
+        rows = self.X.astype(float), self.weights
+        return *rows, self.mu, self.log_w, self.beta, self.step_size, self.n_steps
+
+
+def hidden_features(n_features):
+    """Hide every third feature, from the second."""
+    hidden = np.zeros(n_features, dtype=bool)
+    hidden[1::3] = True
+    return hidden
+
+
+@cases
+@dtypes
+def test_posterior_and_log_evidence(shape, dtype):
+    case = Case(shape, dtype)
+    logits = case.log_w - case.beta * cdist(case.X, case.mu, "sqeuclidean")
+    proba = np.empty((case.n_rows, case.n_clusters), dtype)
+    evidence = np.empty(case.n_rows, dtype)
+    labels = np.empty(case.n_rows, np.intp)
+    target().posterior(case.X, case.memories, proba)
+    target().log_evidence(case.X, case.memories, evidence)
+    target().label(case.X, case.memories, labels)
+    case.close(proba, softmax(logits, axis=1))
+    case.close(evidence, logsumexp(logits, axis=1))
+    np.testing.assert_array_equal(labels, proba.argmax(axis=1))
+
+
+@dtypes
+def test_posterior_of_far_and_sharp_states_is_finite(dtype):
+    memories = Memories(np.array([[0.0], [1.0], [1.0]]), np.log([0.2, 0.3, 0.5]), 1e9)
+    proba = np.empty((3, 3), dtype)
+    X = np.array([[-1e6], [0.4], [1e6]], dtype=dtype)
+    target().posterior(X, memories.astype(dtype), proba)
+    np.testing.assert_allclose(proba[1], [1, 0, 0])
+    assert np.isfinite(proba).all()
+
+
+def test_of_equal_posteriors_the_first_is_the_label():
+    memories = Memories(np.array([[1.0], [-1.0], [1.0]]), np.zeros(3), 1.0)
+    labels = np.empty(2, np.intp)
+    target().label(np.array([[0.0], [2.0]]), memories.astype(float), labels)
+    np.testing.assert_array_equal(labels, [0, 0])
+
+
+@cases
+@dtypes
+def test_squared_error(shape, dtype):
+    case = Case(shape, dtype)
+    labels = np.arange(case.n_rows, dtype=np.intp) % case.n_clusters
+    (total,) = target().squared_error(case.X, case.weights, case.memories, labels)
+    squares = ((case.X.astype(float) - case.mu[labels]) ** 2).sum(axis=1)
+    case.close(total, case.weights @ squares)
+
+
+@cases
+@dtypes
+def test_trajectory_and_retrieve(shape, dtype):
+    case = Case(shape, dtype)
+    out = np.empty((case.n_rows, case.n_steps + 1, case.n_features), dtype)
+    last, shift = np.empty_like(case.X), np.empty(case.n_rows, dtype)
+    target().trajectory(case.X, case.memories, case.free(), out)
+    target().retrieve(case.X, case.memories, case.free(), dtype(-1.0), last, shift)
+    for x, states in zip(case.X, out, strict=True):
+        expected = reference.trajectory(x, *case.reference_arguments()[2:])
+        case.close(states, expected)
+    case.close(last, out[:, -1])
+    moved = np.linalg.norm(out[:, -1] - out[:, -2], axis=1) / case.step_size
+    np.testing.assert_allclose(shift, moved, atol=1e-9 if dtype is np.float64 else 1e-5)
+
+
+def test_retrieve_stops_at_the_tolerance():
+    case = Case((7, 3, 4, 10_000), np.float64)
+    last, shift = np.empty_like(case.X), np.empty(case.n_rows)
+    target().retrieve(case.X, case.memories, case.free(), 1e-3, last, shift)
+    assert np.all((shift > 1e-4) & (shift <= 1e-3))
+
+
+@cases
+@dtypes
+@pytest.mark.parametrize("masked", [False, True])
+def test_loss_and_gradient(shape, dtype, masked):
+    case = Case(shape, dtype)
+    hidden = hidden_features(case.n_features) if masked else None
+    dynamics = case.clamped(hidden) if masked else case.free()
+    arguments = (case.X, case.weights, case.memories, dynamics)
+    loss, d_centers, d_log_weights = target().reconstruction_gradient(*arguments)
+    expected = reference.loss(*case.reference_arguments(), hidden)
+    expected_d_mu, expected_d_log_w = reference.gradient(
+        *case.reference_arguments(), hidden
+    )
+    assert isinstance(loss, float)
+    assert d_centers.dtype == d_log_weights.dtype == np.float64
+    case.close(loss, expected)
+    case.close(target().reconstruction_loss(*arguments)[0], expected)
+    case.close(d_centers, expected_d_mu)
+    case.close(d_log_weights, expected_d_log_w)
+    case.close(d_log_weights.sum(), 0)
+
+
+@cases
+@pytest.mark.parametrize("masked", [False, True])
+def test_gradient_against_finite_differences(shape, masked):
+    case = Case(shape, np.float64)
+    hidden = hidden_features(case.n_features) if masked else None
+    dynamics = case.clamped(hidden) if masked else case.free()
+
+    def loss(theta):
+        centers = theta[: case.mu.size].reshape(case.mu.shape)
+        memories = Memories(centers, theta[case.mu.size :], case.beta)
+        return target().reconstruction_loss(case.X, case.weights, memories, dynamics)[0]
+
+    theta = np.concatenate([case.mu.ravel(), case.log_w])
+    _, d_centers, d_log_weights = target().reconstruction_gradient(
+        case.X, case.weights, case.memories, dynamics
+    )
+    actual = np.concatenate([d_centers.ravel(), d_log_weights])
+    numerical = approx_fprime(theta, loss, 1e-7)
+    np.testing.assert_allclose(actual, numerical, rtol=2e-4, atol=2e-4)
+
+
+def test_masked_loss_ignores_what_is_hidden():
+    case = Case((7, 3, 4, 10), np.float64)
+    hidden = hidden_features(3)
+    filled = case.X.copy()
+    filled[:, hidden] = 1e3
+    states = [
+        reference.trajectory(x, *case.reference_arguments()[2:], hidden)[-1]
+        for x in case.X
+    ]
+    (loss,) = target().reconstruction_loss(
+        filled, np.ones(7), case.memories, case.clamped(hidden)
+    )
+    expected = ((filled - states)[:, hidden] ** 2).sum()
+    np.testing.assert_allclose(loss, expected, rtol=1e-12)
+
+
+@cases
+@dtypes
+def test_nearest(shape, dtype):
+    case = Case(shape, dtype)
+    out = [np.empty(case.n_rows, t) for t in (np.int32, dtype, dtype)]
+    counts, sums, inertia = target().nearest(case.X, case.weights, case.memories, *out)
+    labels, first, second = out
+    squares = np.sort(cdist(case.X, case.mu, "sqeuclidean"), axis=1)
+    given = np.eye(case.n_clusters)[labels] * case.weights[:, None]
+    case.close(first, squares[:, 0])
+    case.close(second, squares[:, 1] if case.n_clusters > 1 else np.inf)
+    case.close(((case.X - case.mu[labels]) ** 2).sum(axis=1), squares[:, 0])
+    case.close(counts, given.sum(axis=0))
+    case.close(sums, given.T @ case.X)
+    case.close(inertia, given.T @ squares[:, 0])
+
+
+@cases
+@dtypes
+def test_potentials_and_approach(shape, dtype):
+    case = Case(shape, dtype)
+    squares = cdist(case.X, case.mu, "sqeuclidean")
+    closest = np.full(case.n_rows, 0.9 * case.n_features, dtype)
+    (potentials,) = target().potentials(case.X, case.weights, case.memories, closest)
+    case.close(potentials, case.weights @ np.minimum(closest[:, None], squares))
+    target().approach(case.X, case.memories, closest)
+    case.close(closest, np.minimum(0.9 * case.n_features, squares.min(axis=1)))
+
+
+@dtypes
+def test_swap_costs_are_the_inertia_after_the_swap(dtype):
+    case = Case((40, 3, 5, 1), dtype)
+    out = [np.empty(case.n_rows, t) for t in (np.int32, dtype, dtype)]
+    target().nearest(case.X, case.weights, case.memories, *out)
+    candidates = Memories(case.X[:4].copy(), *case.memories[1:])
+    kept, extra = target().swap_costs(case.X, case.weights, candidates, 5, *out)
+    for c, candidate in enumerate(case.X[:4]):
+        for k in range(5):
+            centers = case.mu.copy()
+            centers[k] = candidate
+            swapped = case.weights @ cdist(case.X, centers, "sqeuclidean").min(axis=1)
+            case.close(kept[c] + extra[c, k], swapped)
