@@ -137,7 +137,8 @@ class AssociativeClusterer(
     def predict_proba(self, X):
         """Posterior of each memory given each row.
 
-        p(k | x) = softmax_k(log weights_[k] - beta_ * |x - cluster_centers_[k]|^2).
+        This is the softmax over k of the logits
+        ``log weights_[k] - beta_ * |x - cluster_centers_[k]|^2``.
 
         Parameters
         ----------
@@ -173,9 +174,10 @@ class AssociativeClusterer(
     def score_samples(self, X):
         """Log density of each row.
 
-        log p(x) = logsumexp_k(log weights_[k] - beta_ * |x - cluster_centers_[k]|^2)
-        + (n_features / 2) * log(beta_ / pi), that of a Gaussian mixture with
-        covariance I / (2 * beta_).
+        It is the logsumexp over k of the logits
+        ``log weights_[k] - beta_ * |x - cluster_centers_[k]|^2``, plus
+        ``(n_features / 2) * log(beta_ / pi)``: that of a Gaussian mixture with
+        covariance ``I / (2 * beta_)``.
 
         Parameters
         ----------
@@ -218,8 +220,9 @@ class AssociativeClusterer(
     def energy(self, X):
         """Energy of each row as a state of the network.
 
-        E(x) = -(1 / beta_) * logsumexp_k(log weights_[k] - beta_ *
-        |x - cluster_centers_[k]|^2), Eqn 1 of [1]_ with weights that sum to 1.
+        It is ``-1 / beta_`` times the logsumexp over k of the logits
+        ``log weights_[k] - beta_ * |x - cluster_centers_[k]|^2``: Eqn 1 of [1]_ with
+        weights that sum to 1.
 
         Parameters
         ----------
@@ -242,8 +245,8 @@ class AssociativeClusterer(
     def retrieve(self, X, n_steps=None, step_size=1.0):
         """State of the network after its dynamics, started at each row.
 
-        A step is v <- v + step_size * (u - v), with u the mean of the memories under
-        the posterior of v; it never raises the energy.
+        A step is ``v <- v + step_size * (u - v)``, with u the mean of the memories
+        under the posterior of v; it never raises the energy.
 
         Parameters
         ----------
@@ -283,7 +286,7 @@ class AssociativeClusterer(
         return states
 
     def trajectory(self, X, n_steps=10, step_size=0.3):
-        """States of the network on their way from each row.
+        """Follow the states of the network on their way from each row.
 
         Parameters
         ----------

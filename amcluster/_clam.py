@@ -103,7 +103,7 @@ class CLAMClusterer(AssociativeClusterer):
     inertia_ : float
         Weighted sum of squared distances of the rows to the memory of their label.
 
-    history_ : ndarray of shape (n_iter_,)
+    history_ : ndarray of shape (`n_iter_`,)
         Mean reconstruction loss of a row, in squared units of X: at the start of
         learning and after each iteration, up to the memories that were kept.
 
@@ -116,7 +116,7 @@ class CLAMClusterer(AssociativeClusterer):
     n_features_in_ : int
         Number of features seen during fit.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features seen during fit, where X has names that are all strings.
 
     See Also
@@ -127,13 +127,12 @@ class CLAMClusterer(AssociativeClusterer):
 
     Notes
     -----
-    The energy and the dynamics are Eqns 1 and 2 of [1]_ with weights w that sum to 1,
+    The energy and the dynamics are Eqns 1 and 2 of [1]_ with weights w that sum to 1::
 
-        E(v) = -(1 / beta) * log sum_k w_k exp(-beta * |v - mu_k|^2),
+        E(v) = -(1 / beta) * log sum_k w_k exp(-beta * |v - mu_k|^2)
+        v <- v + step_size * (sum_k p(k | v) mu_k - v)
 
-        v <- v + step_size * (sum_k p(k | v) mu_k - v),
-
-    and learning minimises Eqn 3, sum_n omega_n |x_n - v_n(n_steps)|^2. The paper labels
+    Learning minimises Eqn 3, ``sum_n omega_n |x_n - v_n(n_steps)|^2``. The paper labels
     a row by the memory nearest to its last state; here it is the memory with the
     largest posterior at the row itself, which agrees in all but rare rows and is what
     `predict_proba` says.

@@ -42,7 +42,7 @@ def test_estimator_checks(estimator, check):
 
 
 @few_rows
-@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+@pytest.mark.filterwarnings("ignore:X .* feature names:UserWarning")
 @pytest.mark.parametrize("check", FURTHER_CHECKS)
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=["lbfgs", "adam"])
 def test_further_checks(estimator, check):

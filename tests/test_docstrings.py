@@ -1,0 +1,44 @@
+"""Every public name has a numpydoc docstring; setup.cfg says what is checked."""
+
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+from numpydoc.validate import validate
+
+import amcluster
+
+ROOT = Path(__file__).parents[1]
+# Methods that scikit-learn documents.
+INHERITED = {
+    "fit_predict",
+    "fit_transform",
+    "get_feature_names_out",
+    "get_metadata_routing",
+    "get_params",
+    "set_fit_request",
+    "set_output",
+    "set_params",
+    "set_score_request",
+}
+
+
+def public_names():
+    for name in amcluster.__all__:
+        yield f"amcluster.{name}"
+        for method in dir(getattr(amcluster, name)):
+            if not method.startswith("_") and method not in INHERITED:
+                yield f"amcluster.{name}.{method}"
+
+
+@pytest.mark.parametrize("name", list(public_names()))
+def test_docstring(name):
+    config = ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    _, *excepted = config["tool:numpydoc_validation"]["checks"].split()
+    errors = [
+        f"{code}: {message}"
+        for code, message in validate(name)["errors"]
+        if code not in excepted
+    ]
+    assert not errors
