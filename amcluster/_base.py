@@ -19,8 +19,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._blocks import rows_of, sum_over
+from ._callbacks import CallbackSupportMixin, Task, with_callbacks
 from ._canonical import distinct_rows
-from ._checks import check_number, check_sample_weight
+from ._checks import check_number, check_sample_weight, check_spread
 from .kernels import Dynamics, Memories, target
 
 # A state that takes longer than this to come to rest is between two memories.
@@ -38,6 +39,7 @@ class AssociativeClusterer(
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     ClusterMixin,
+    CallbackSupportMixin,
     BaseEstimator,
     metaclass=ABCMeta,
 ):
@@ -52,10 +54,14 @@ class AssociativeClusterer(
         """Raise for a parameter that cannot be."""
 
     @abstractmethod
-    def _learn(self, X, rows, random_state):
+    def _n_starts(self):
+        """How often `_learn` begins anew."""
+
+    @abstractmethod
+    def _learn(self, X, rows, random_state, task):
         """Learn from the validated X and its centred distinct rows; return Learned.
 
-        The memories are those of the centred rows.
+        The memories are those of the centred rows. Each start is a subtask.
         """
 
     def fit(self, X, y=None, sample_weight=None):
@@ -84,34 +90,38 @@ class AssociativeClusterer(
         """
         with _earlier_fit_kept(self):
             self._check_parameters()
-            X = validate_data(self, X, dtype=[np.float64, np.float32])
-            weights = check_sample_weight(sample_weight, X)
-            rows = distinct_rows(X, weights)
-            learned = self._learn(X, rows, check_random_state(self.random_state))
-            self._set_fitted(X, weights, rows, learned)
+            self._fit(X, y, sample_weight)
         return self
 
+    @with_callbacks
+    def _fit(self, X, y, sample_weight):
+        X = validate_data(self, X, dtype=[np.float64, np.float32])
+        weights = check_sample_weight(sample_weight, X)
+        task = Task.root(self, X, y, sample_weight, max_subtasks=self._n_starts())
+        rows = distinct_rows(X, weights)
+        check_spread(rows.values)
+        random_state = check_random_state(self.random_state)
+        learned = self._learn(X, rows, random_state, task)
+        self._set_fitted(X, weights, rows, learned)
+        task.end({})
+
     def _set_fitted(self, X, weights, rows, learned):
-        centers, log_weights, beta = learned.memories
-        # Exactly the memories that `predict` will rebuild from the attributes.
-        shares = np.exp(log_weights)
-        memories = Memories(centers + rows.offset, np.log(shares), beta)
+        attributes = fitted_attributes(learned.memories, rows.offset)
+        memories = fitted_memories(**attributes, dtype=X.dtype)
         labels = self._labels(X, memories)
         (inertia,) = sum_over(
             target().squared_error, X, weights, memories, out=(labels,)
         )
-        n_alive = len(np.unique(labels))
-        if n_alive < len(centers):
+        n_alive, n_clusters = len(np.unique(labels)), len(memories.centers)
+        if n_alive < n_clusters:
             warnings.warn(
-                f"Only {n_alive} of n_clusters={len(centers)} memories are the label of"
+                f"Only {n_alive} of n_clusters={n_clusters} memories are the label of"
                 f" some row. X has {len(rows.values)} distinct rows of positive weight;"
                 " if that is enough, a larger beta keeps memories apart.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
-        self.cluster_centers_ = memories.centers
-        self.weights_ = shares
-        self.beta_ = float(beta)
+        vars(self).update(attributes)
         self.labels_ = labels
         self.inertia_ = float(inertia)
         self.history_ = np.asarray(learned.history)
@@ -328,8 +338,9 @@ class AssociativeClusterer(
         return validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
 
     def _memories(self, dtype):
-        memories = Memories(self.cluster_centers_, np.log(self.weights_), self.beta_)
-        return memories.astype(dtype)
+        return fitted_memories(
+            self.cluster_centers_, self.weights_, self.beta_, dtype=dtype
+        )
 
     def _labels(self, X, memories):
         labels = np.empty(len(X), np.intp)
@@ -340,6 +351,20 @@ class AssociativeClusterer(
         out = np.empty(len(X), X.dtype)
         rows_of(target().log_evidence, X, self._memories(X.dtype), out=(out,))
         return out
+
+
+def fitted_attributes(memories, offset):
+    """What an estimator keeps of memories learned from rows minus `offset`."""
+    return {
+        "cluster_centers_": memories.centers + offset,
+        "weights_": np.exp(memories.log_weights),
+        "beta_": float(memories.beta),
+    }
+
+
+def fitted_memories(cluster_centers_, weights_, beta_, dtype):
+    """The memories that an estimator has kept."""
+    return Memories(cluster_centers_, np.log(weights_), beta_).astype(dtype)
 
 
 def check_step_size(step_size):

@@ -42,3 +42,17 @@ def check_sample_weight(sample_weight, X):
             "sample_weight is zero for all rows; at least one must be positive."
         )
     return weights
+
+
+def check_spread(values):
+    """Raise if squared distances of centred rows leave the range of their dtype."""
+    spread = float(np.abs(values).max())
+    info = np.finfo(values.dtype)
+    lowest = float(np.sqrt(info.tiny / info.eps))
+    highest = float(np.sqrt(info.max * info.eps / values.shape[1]))
+    if spread != 0 and not lowest < spread < highest:
+        raise ValueError(
+            f"X spreads over about {spread:.0e}, and squared distances would leave the"
+            f" range of {values.dtype}; scale X to a spread between {lowest:.0e} and"
+            f" {highest:.0e}."
+        )

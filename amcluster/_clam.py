@@ -6,7 +6,8 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils import check_array
 
-from ._base import AssociativeClusterer, Learned, check_step_size
+from ._base import AssociativeClusterer, Learned, check_step_size, fitted_attributes
+from ._callbacks import Iterations
 from ._checks import check_choice, check_number
 from ._reconstruction import Reconstruction, feature_folds
 from ._seeding import partition_rows, random_rows, seed
@@ -224,21 +225,28 @@ class CLAMClusterer(AssociativeClusterer):
         check_number(self.tol, "tol", min_val=0)
         check_number(self.verbose, "verbose", Integral, min_val=0)
 
-    def _learn(self, X, rows, random_state):
+    def _n_starts(self):
+        return 1 if _is(self.n_init, "auto") else self.n_init
+
+    def _learn(self, X, rows, random_state, task):
         if self.n_clusters > len(X):
             raise ValueError(
                 f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}."
             )
         hidden = feature_folds(X.shape[1], self.mask_fraction, random_state)
-        n_starts = 1 if _is(self.n_init, "auto") else self.n_init
         best = None
-        for start in range(n_starts):
+        for start in range(self._n_starts()):
             centers = self._first_centers(X, rows, random_state)
-            loss, path = self._learn_from(rows, centers, hidden, random_state, start)
+            loss = self._loss(rows, centers, hidden)
+            # One more subtask than iterations: see `Iterations.close`.
+            subtask = task.subtask("start", max_subtasks=self.max_iter + 1)
+            path = self._descend(loss, random_state, start, subtask)
             if best is None or path.rank > best.rank:
-                best, best_loss = path, loss
-        history = np.array(best.history[: best.kept]) * best_loss.variance
-        return Learned(best_loss.unpack(best.theta), history)
+                best, memories = path, loss.unpack(path.theta)
+            if subtask.end(partial(fitted_attributes, memories, rows.offset)):
+                break
+        history = np.array(best.history[: best.kept]) * loss.variance
+        return Learned(memories, history)
 
     def _first_centers(self, X, rows, random_state):
         if _is(self.init, "k-means++"):
@@ -257,18 +265,20 @@ class CLAMClusterer(AssociativeClusterer):
             )
         return centers - rows.offset
 
-    def _learn_from(self, rows, centers, hidden, random_state, start):
+    def _loss(self, rows, centers, hidden):
+        """The loss to descend, which knows where it starts."""
         uniform = np.full(self.n_clusters, -np.log(self.n_clusters))
-        beta = self._inverse_temperature(rows, centers)
-        memories = Memories(centers, uniform, beta)
-        loss = Reconstruction(
+        return Reconstruction(
             rows,
-            memories,
+            Memories(centers, uniform, self._inverse_temperature(rows, centers)),
             hidden,
             self.n_steps,
             self.step_size,
             learn_weights=self.weights == "learned",
         )
+
+    def _descend(self, loss, random_state, start, task):
+        iterations = Iterations(task)
         solve = lbfgs
         if self.solver == "adam":
             solve = partial(
@@ -277,15 +287,30 @@ class CLAMClusterer(AssociativeClusterer):
                 batch_size=self.batch_size,
                 random_state=random_state,
             )
+
+        def watch(iteration, value, theta):
+            if self.verbose:
+                print(
+                    f"Start {start + 1}, iteration {iteration}: reconstruction loss"
+                    f" {value:.6g} of the total variance"
+                )
+            if iteration == 1:  # where learning starts
+                return False
+            offset = loss.rows.offset
+            return iterations.end_one(
+                lambda: fitted_attributes(loss.unpack(theta), offset)
+            )
+
         path = solve(
             loss,
-            loss.pack(memories),
+            loss.pack(loss.start),
             max_iter=self.max_iter,
             tol=self.tol,
             keep_alive=_is(self.init, "k-means++"),
-            report=partial(self._report, start),
+            watch=watch,
         )
-        return loss, path
+        iterations.close()
+        return path
 
     def _inverse_temperature(self, rows, centers):
         """(D / 2) / s, with s kept above what the dtype resolves."""
@@ -295,13 +320,6 @@ class CLAMClusterer(AssociativeClusterer):
         spread = partition_rows(rows, centers).inertia / rows.total_weight
         floor = np.finfo(centers.dtype).eps * variance
         return centers.shape[1] / 2 / max(spread, floor)
-
-    def _report(self, start, iteration, value):
-        if self.verbose:
-            print(
-                f"Start {start + 1}, iteration {iteration}: reconstruction loss"
-                f" {value:.6g} of the total variance"
-            )
 
 
 def _is(parameter, word):

@@ -17,28 +17,28 @@ class Best:
     others.
     """
 
-    def __init__(self, loss, theta, value, keep_alive, report):
-        self._loss, self._report = loss, report
+    def __init__(self, loss, theta, value, keep_alive, watch):
+        self._loss, self._watch = loss, watch
         self._alive = loss.n_alive(theta) if keep_alive else 0
         self.history = []
         self.rank = (False, 0.0)
         self.visit(theta, value)
 
     def visit(self, theta, value):
-        """Note one more point of the path."""
+        """Note one more point of the path; return whether to stop there."""
         self.history.append(float(value))
-        self._report(len(self.history), value)
         alive = not self._alive or self._loss.n_alive(theta) >= self._alive
         if (alive, -value) > self.rank or len(self.history) == 1:
             self.rank = (alive, -value)
             self.theta = np.array(theta)
             self.kept = len(self.history)
+        return self._watch(len(self.history), value, theta)
 
 
-def lbfgs(loss, theta, *, max_iter, tol, keep_alive, report):
+def lbfgs(loss, theta, *, max_iter, tol, keep_alive, watch):
     """Full-batch L-BFGS (scipy); ends when an iteration gains no more than tol."""
     value, gradient = loss.loss_and_gradient(theta)
-    best = Best(loss, theta, value, keep_alive, report)
+    best = Best(loss, theta, value, keep_alive, watch)
     # SciPy's first trial step has length 1. In units of the gradient's length it is
     # the step that fits a curvature of about 1, which the loss has.
     unit = np.linalg.norm(gradient) * len(theta) / 2 or 1.0
@@ -48,7 +48,8 @@ def lbfgs(loss, theta, *, max_iter, tol, keep_alive, report):
         return value, gradient * unit
 
     def callback(intermediate_result):
-        best.visit(intermediate_result.x * unit, intermediate_result.fun)
+        if best.visit(intermediate_result.x * unit, intermediate_result.fun):
+            raise StopIteration
 
     minimize(
         scaled,
@@ -71,13 +72,13 @@ def adam(
     batch_size,
     random_state,
     keep_alive,
-    report,
+    watch,
 ):
     """Minibatch Adam (Kingma and Ba, 2015); an iteration is one epoch.
 
     Rows are drawn by their weight, with replacement; the masks take turns.
     """
-    best = Best(loss, theta, loss.loss(theta), keep_alive, report)
+    best = Best(loss, theta, loss.loss(theta), keep_alive, watch)
     weights = loss.rows.weights
     batch_size = min(batch_size, len(weights))
     steps_per_epoch = -(-len(weights) // batch_size)
@@ -92,7 +93,8 @@ def adam(
             square += 0.001 * (gradient**2 - square)
             corrected = np.sqrt(square / (1 - 0.999**step)) + 1e-8
             theta = theta - learning_rate * mean / (1 - 0.9**step) / corrected
-        best.visit(theta, loss.loss(theta))
+        if best.visit(theta, loss.loss(theta)):
+            break
         recent = best.history[-ADAM_PATIENCE - 1 :]
         if len(recent) > ADAM_PATIENCE and recent[0] - min(recent[1:]) <= tol:
             break

@@ -1,4 +1,4 @@
-"""Quality of CLAMClusterer beside KMeans and GaussianMixture, on sets with known classes.
+"""Quality of CLAMClusterer beside KMeans and GaussianMixture, on labelled sets.
 
     python benchmarks/quality.py [--data DIR ...] [--seeds 5] [--json FILE]
 

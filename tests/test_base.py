@@ -194,19 +194,6 @@ def test_a_failed_fit_leaves_the_earlier_one(X):
     clam.predict(X)
 
 
-def test_an_interrupted_fit_leaves_the_earlier_one(X, monkeypatch):
-    clam = CLAMClusterer(3, random_state=0).fit(X)
-    before = dict(vars(clam))
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(CLAMClusterer, "_report", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        clam.fit(X[:, :5])
-    assert vars(clam) == before
-
-
 def test_log_density_integrates_to_one():
     clam = CLAMClusterer(2, beta=0.7, random_state=0).fit([[0.0], [0.3], [4.0], [5.0]])
     grid = np.linspace(-20, 25, 20001)

@@ -351,6 +351,18 @@ def test_values_that_are_not_finite(real_sets, value):
         fit(X)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_spread_beyond_the_dtype(blobs, dtype):
+    info = np.finfo(dtype)
+    for scale in (np.sqrt(info.max), np.sqrt(info.tiny)):
+        with pytest.raises(ValueError, match=f"range of {info.dtype}; scale X to"):
+            fit((blobs * scale).astype(dtype), 5)
+    for scale in (info.max ** (1 / 4), info.tiny ** (1 / 4)):
+        clam = fit((blobs * scale).astype(dtype), 5)
+        assert adjusted_rand_score(clam.labels_, fit(blobs, 5).labels_) == 1
+        assert np.isfinite(clam.score(blobs.astype(dtype) * dtype(scale)))
+
+
 def test_sparse_input_gets_a_clear_error(real_sets):
     from scipy.sparse import csr_array
 

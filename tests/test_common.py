@@ -4,8 +4,9 @@ import pickle
 
 import numpy as np
 import pytest
+import sklearn
 from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks
@@ -62,6 +63,32 @@ def test_pipeline_and_grid_search(real_sets):
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
     assert search.predict(X).shape == (len(X),)
     assert search.predict_proba(X).shape == (len(X), 3)
+
+
+def test_sample_weight_is_routed(real_sets):
+    X, _ = real_sets["wine"]
+    weights = np.repeat([0.0, 1.0, 3.0], [30, 60, len(X) - 90])
+    clam = CLAMClusterer(random_state=0)
+    with sklearn.config_context(enable_metadata_routing=True):
+        clam.set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
+        pipeline = make_pipeline(StandardScaler(), clam)
+        pipeline[0].set_fit_request(sample_weight=False)
+        grid = {"clamclusterer__n_clusters": [3]}
+        search = GridSearchCV(pipeline, grid, cv=KFold(2))
+        search.fit(X, sample_weight=weights)
+    Z = StandardScaler().fit_transform(X)
+    expected = clone(clam).set_params(n_clusters=3).fit(Z, sample_weight=weights)
+    actual = search.best_estimator_[-1]
+    np.testing.assert_array_equal(actual.cluster_centers_, expected.cluster_centers_)
+
+    train, test = next(KFold(2).split(X))
+    pipeline = make_pipeline(StandardScaler(), CLAMClusterer(3, random_state=0))
+    pipeline.fit(X[train], clamclusterer__sample_weight=weights[train])
+    log_density = pipeline.score_samples(X[test])
+    np.testing.assert_allclose(
+        search.cv_results_["split0_test_score"],
+        np.average(log_density, weights=weights[test]),
+    )
 
 
 def test_clone_and_pickle(real_sets):

@@ -126,16 +126,16 @@ SOLVERS = {
 
 
 def solve(name, loss, max_iter=50, tol=1e-8, keep_alive=False):
-    reports = []
+    seen = []
     best = SOLVERS[name](
         loss,
         loss.pack(START),
         max_iter=max_iter,
         tol=tol,
         keep_alive=keep_alive,
-        report=lambda *report: reports.append(report),
+        watch=lambda iteration, value, _: seen.append((iteration, value)),
     )
-    assert reports == list(enumerate(best.history, start=1))
+    assert seen == list(enumerate(best.history, start=1))
     return best
 
 

@@ -1,15 +1,39 @@
 """The one way kernels are compiled."""
 
 import os
+import warnings
 
 import numba
+
+
+def _cache():
+    """Whether machine code is kept on disk: unless switched off or not writable.
+
+    numba looks for a place beside this file, then in the user's cache folder, and
+    raises if it can write to neither.
+    """
+    if os.environ.get("AMCLUSTER_NUMBA_CACHE", "1") == "0":
+        return False
+    try:
+        numba.njit(_cache, cache=True)
+    except RuntimeError as error:
+        warnings.warn(
+            f"Kernels will be compiled anew in every process ({error}). Set"
+            " NUMBA_CACHE_DIR to a folder that can be written to, or"
+            " AMCLUSTER_NUMBA_CACHE=0 to accept it.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return False
+    return True
+
 
 # `reassoc` lets the sums over features use vector registers: the order of a sum is then
 # the compiler's, but the same for every row and every call. NaN and infinity keep their
 # meaning: `nnan` and `ninf` stay off.
 kernel = numba.njit(
     nogil=True,
-    cache=os.environ.get("AMCLUSTER_NUMBA_CACHE", "1") != "0",
+    cache=_cache(),
     fastmath={"reassoc", "contract", "nsz"},
     error_model="numpy",
 )

@@ -19,10 +19,16 @@ def squared_distance(a, b):
 
 @kernel
 def softmax(logits):
-    """Replace logits by their softmax; return their logsumexp."""
+    """Replace logits by their softmax; return their logsumexp.
+
+    Where all are -infinity, too far away for the dtype, no memory is preferred.
+    """
     largest = logits[0]
     for k in range(1, logits.shape[0]):
         largest = max(largest, logits[k])
+    if largest == -np.inf:
+        logits[:] = 1.0 / logits.shape[0]
+        return largest
     total = logits.dtype.type(0.0)
     for k in range(logits.shape[0]):
         logits[k] = math.exp(logits[k] - largest)

@@ -1,0 +1,266 @@
+"""What holds for any data: found by hypothesis, not by hand."""
+
+import re
+import warnings
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy.stats import special_ortho_group
+from sklearn.metrics import adjusted_rand_score
+
+from amcluster import CLAMClusterer, _blocks
+from amcluster._blocks import sum_over
+from amcluster.kernels import Dynamics, Memories, target
+
+settings.register_profile(
+    "amcluster",
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("amcluster")
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+dtypes = st.sampled_from([np.float64, np.float32])
+seeds = st.integers(0, 2**31)
+
+
+@st.composite
+def tables(draw, max_rows=30, max_features=4):
+    """Any finite table of moderate size, with ties more likely than by chance."""
+    shape = draw(st.integers(1, max_rows)), draw(st.integers(1, max_features))
+    numbers = st.one_of(st.integers(-3, 3), st.floats(-1e3, 1e3, width=32))
+    return draw(hnp.arrays(draw(dtypes), shape, elements=numbers))
+
+
+@st.composite
+def models(draw):
+    """A fitted model and the table it was fitted to."""
+    X = draw(tables())
+    clam = CLAMClusterer(
+        draw(st.integers(1, min(5, len(X)))),
+        beta=draw(st.sampled_from(["auto", 0.01, 1.0])),
+        weights=draw(st.sampled_from(["uniform", "learned"])),
+        n_init=1,
+        random_state=draw(seeds),
+    )
+    return clam.fit(X), X
+
+
+@st.composite
+def separated(draw):
+    """Clusters with a clear margin: balls of radius 1 at a distance of 20 or more."""
+    rng = np.random.default_rng(draw(seeds))
+    n_clusters = draw(st.integers(2, 5))
+    n_features = draw(st.integers(2, 5))
+    corners = rng.permutation(2**n_features)[:n_clusters] if n_clusters <= 4 else None
+    if corners is None:
+        centers = 20.0 * np.arange(n_clusters)[:, None] * np.ones(n_features)
+    else:
+        centers = 20.0 * (corners[:, None] >> np.arange(n_features) & 1)
+    sizes = rng.integers(5, 30, n_clusters)
+    inside = rng.normal(size=(sizes.sum(), n_features))
+    inside /= np.maximum(1, np.linalg.norm(inside, axis=1, keepdims=True))
+    return np.repeat(centers, sizes, axis=0) + inside, n_clusters
+
+
+def partition(X, n_clusters, **keywords):
+    clam = CLAMClusterer(n_clusters, random_state=0, **keywords).fit(X)
+    return clam, clam.labels_
+
+
+def same_partition(a, b):
+    return adjusted_rand_score(a, b) == 1.0
+
+
+# Energies and posteriors
+
+
+@given(models(), st.floats(0.01, 1.99))
+def test_energy_never_rises_along_a_trajectory(model, step_size):
+    clam, X = model
+    states = clam.trajectory(X, n_steps=8, step_size=step_size)
+    energies = clam.energy(states.reshape(-1, X.shape[1])).reshape(len(X), -1)
+    eps = np.finfo(X.dtype).eps
+    # Rounding of states moves an energy by about the size of its squares.
+    scale = np.square(np.abs(X).max() + np.abs(clam.cluster_centers_).max()) + 1
+    slack = 100 * eps * (scale * X.shape[1] + np.log(5) / clam.beta_)
+    assert np.diff(energies.astype(float), axis=1).max() <= slack
+
+
+@given(models())
+def test_posteriors_sum_to_one_and_predict_is_their_argmax(model):
+    clam, X = model
+    proba = clam.predict_proba(X)
+    assert np.all((proba >= 0) & (proba <= 1))
+    eps = np.finfo(X.dtype).eps
+    np.testing.assert_allclose(proba.sum(axis=1), 1, atol=10 * eps)
+    np.testing.assert_array_equal(clam.predict(X), proba.argmax(axis=1))
+    np.testing.assert_array_equal(clam.predict(X), clam.labels_)
+
+
+@given(models())
+def test_one_row_equals_all(model):
+    clam, X = model
+    for method in ("predict", "predict_proba", "score_samples", "energy"):
+        whole = getattr(clam, method)(X)
+        single = [getattr(clam, method)(X[i : i + 1])[0] for i in range(len(X))]
+        np.testing.assert_array_equal(whole, single)
+
+
+@given(models())
+def test_everything_learned_is_finite(model):
+    clam, X = model
+    for value in (clam.cluster_centers_, clam.weights_, clam.history_):
+        assert np.isfinite(value).all()
+    assert 0 < clam.beta_ < np.inf
+    np.testing.assert_allclose(clam.weights_.sum(), 1, rtol=1e-5)
+    assert np.isfinite(clam.score(X))
+
+
+@given(models())
+def test_history_never_rises(model):
+    clam, _ = model
+    assert np.all(np.diff(clam.history_) <= 0)
+
+
+# Blocks
+
+
+@given(tables(), seeds, st.data())
+def test_any_split_gives_the_same_sums(X, seed, data):
+    rng = np.random.default_rng(seed)
+    X = X.astype(np.float64)
+    memories = Memories(rng.normal(size=(3, X.shape[1])), np.log([0.2, 0.3, 0.5]), 0.1)
+    dynamics = Dynamics.free(X.shape[1], 4, 0.5, np.float64)
+    weights = rng.uniform(size=len(X))
+    kernel = target().reconstruction_gradient
+    whole = sum_over(kernel, X, weights, memories.astype(float), dynamics)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(X)), max_size=4)))
+    edges = [0, *cuts, len(X)]
+    parts = [
+        sum_over(kernel, X[a:b], weights[a:b], memories.astype(float), dynamics)
+        for a, b in pairwise(edges)
+        if a < b
+    ]
+    for total, *pieces in zip(whole, *parts, strict=True):
+        size = max(np.abs(np.array(pieces)).max(), 1e-300)
+        np.testing.assert_allclose(sum(pieces), total, atol=1e-12 * size * len(pieces))
+
+
+# One answer for one set of rows
+
+
+@given(tables(max_rows=40), seeds)
+def test_row_order_leaves_the_memories(X, seed):
+    n_clusters = min(3, len(X))
+    order = np.random.default_rng(seed).permutation(len(X))
+    (a, labels), (b, shuffled) = (partition(rows, n_clusters) for rows in (X, X[order]))
+    np.testing.assert_array_equal(a.cluster_centers_, b.cluster_centers_)
+    np.testing.assert_array_equal(labels[order], shuffled)
+
+
+@given(tables(max_rows=20), st.data())
+def test_weights_are_copies(X, data):
+    weights = data.draw(hnp.arrays(np.int64, len(X), elements=st.integers(0, 3)))
+    weights[0] = 3
+    copies = np.repeat(X, weights, axis=0)
+    n_clusters = min(3, np.count_nonzero(weights))
+    a = CLAMClusterer(n_clusters, random_state=0).fit(X, sample_weight=weights)
+    b = CLAMClusterer(n_clusters, random_state=0).fit(copies)
+    np.testing.assert_array_equal(a.cluster_centers_, b.cluster_centers_)
+    np.testing.assert_array_equal(np.repeat(a.labels_, weights), b.labels_)
+
+
+@given(tables(), st.integers(-20, 20))
+def test_scaling_by_a_power_of_two_is_exact(X, exponent):
+    X = X.astype(np.float64)
+    X[np.abs(X) < 1e-100] = 0  # scaling must not underflow
+    n_clusters = min(3, len(X))
+    (a, labels), (b, scaled) = (
+        partition(rows, n_clusters) for rows in (X, np.ldexp(X, exponent))
+    )
+    np.testing.assert_array_equal(
+        np.ldexp(a.cluster_centers_, exponent), b.cluster_centers_
+    )
+    np.testing.assert_array_equal(labels, scaled)
+
+
+@given(separated(), seeds)
+def test_clear_clusters_survive_moves_turns_and_shuffles(data, seed):
+    X, n_clusters = data
+    rng = np.random.default_rng(seed)
+    _, expected = partition(X, n_clusters)
+    turn = special_ortho_group.rvs(X.shape[1], random_state=rng)
+    order = rng.permutation(len(X))
+    moved = (X @ turn + rng.normal(scale=1e4, size=X.shape[1]))[order]
+    _, labels = partition(moved, n_clusters)
+    assert same_partition(labels, expected[order])
+
+
+@given(separated(), st.sampled_from([1, 3, 50, 1 << 30]), st.integers(1, 5))
+def test_blocks_and_threads_leave_clear_clusters(data, block_work, threads):
+    X, n_clusters = data
+    _, expected = partition(X, n_clusters)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_blocks, "BLOCK_WORK", block_work * 100)
+        patch.setattr(_blocks, "SERIAL_WORK", 0)
+        patch.setattr(_blocks, "n_threads", lambda: threads)
+        _, labels = partition(X, n_clusters)
+    np.testing.assert_array_equal(labels, expected)
+
+
+# Anything goes in, a result or a named error comes out
+
+numbers = st.one_of(
+    st.integers(-2, 12), st.floats(-2, 12), st.sampled_from([np.nan, np.inf, 1e300])
+)
+PARAMETERS = {
+    "n_clusters": st.one_of(st.integers(1, 6), numbers),
+    "beta": st.one_of(st.just("auto"), numbers),
+    "n_steps": st.one_of(st.integers(1, 12), numbers),
+    "step_size": numbers,
+    "mask_fraction": numbers,
+    "weights": st.sampled_from(["uniform", "learned", "other", None]),
+    "init": st.sampled_from(["k-means++", "random", "other", None, 3.0, [[0.0]]]),
+    "n_init": st.one_of(st.sampled_from(["auto", 2, 3]), numbers),
+    "solver": st.sampled_from(["lbfgs", "adam", "other", None]),
+    "learning_rate": numbers,
+    "batch_size": st.one_of(st.integers(1, 50), numbers),
+    "max_iter": st.one_of(st.integers(1, 5), numbers),
+    "tol": numbers,
+    "random_state": st.sampled_from([None, 0, "other", -1]),
+    "verbose": st.sampled_from([0, 1, -1]),
+}
+wild_tables = hnp.arrays(
+    st.sampled_from([np.float64, np.float32, np.int64, np.bool_]),
+    hnp.array_shapes(min_dims=1, max_dims=3, max_side=12),
+).map(lambda X: X if X.dtype != np.int64 else X % 100)
+
+
+@given(
+    st.dictionaries(st.sampled_from(sorted(PARAMETERS)), st.none(), max_size=3),
+    st.one_of(tables(), wild_tables),
+    st.data(),
+)
+@settings(max_examples=150)
+def test_a_result_or_a_named_error(names, X, data):
+    parameters = {name: data.draw(PARAMETERS[name], label=name) for name in names}
+    clam = CLAMClusterer(**{"n_clusters": 2, "max_iter": 5, **parameters})
+    named = "|".join([*parameters, "n_clusters", "n_samples", "X ", "array", "NaN"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            clam.fit(X)
+        except (ValueError, TypeError) as error:
+            if not re.search(f"{named}|infinity|inf|random|seed", str(error)):
+                raise
+            return
+    assert clam.labels_.shape == (len(X),)
+    assert np.isfinite(clam.predict_proba(X)).all()
+    assert np.isfinite(clam.score(X))

@@ -1,0 +1,148 @@
+"""Threads, forks, worker processes, schedulers, and installs nobody can write to."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+
+from amcluster import CLAMClusterer, _blocks
+
+PACKAGE = Path(__file__).parents[1]
+
+
+def fit(X, seed=0):
+    return CLAMClusterer(3, n_init=1, random_state=seed).fit(X)
+
+
+def fitted_centers(X, seed=0):
+    return fit(X, seed).cluster_centers_
+
+
+@pytest.fixture(scope="module")
+def X(real_sets):
+    return real_sets["wine"][0]
+
+
+@pytest.fixture
+def threaded(monkeypatch):
+    """Threads even for small work."""
+    monkeypatch.setattr(_blocks, "SERIAL_WORK", 0)
+    monkeypatch.setattr(_blocks, "BLOCK_WORK", 1000)
+    monkeypatch.setattr(_blocks, "n_threads", lambda: 4)
+
+
+def test_fits_in_threads_at_once(X, threaded):
+    seeds = range(8)
+    expected = [fitted_centers(X, seed) for seed in seeds]
+    with ThreadPoolExecutor(4) as pool:
+        actual = list(pool.map(lambda seed: fitted_centers(X, seed), seeds))
+    np.testing.assert_array_equal(actual, expected)
+
+
+def send_centers(X, connection):
+    connection.send(fitted_centers(X))
+
+
+@pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork")
+def test_fit_in_a_fork_after_a_fit(X, threaded):
+    expected = fitted_centers(X)
+    context = multiprocessing.get_context("fork")
+    receiving, sending = context.Pipe(duplex=False)
+    worker = context.Process(target=send_centers, args=(X, sending))
+    worker.start()
+    assert receiving.poll(60), "the fork hangs"
+    np.testing.assert_array_equal(receiving.recv(), expected)
+    worker.join()
+    assert worker.exitcode == 0
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_joblib(X, backend):
+    seeds = range(4)
+    expected = [fitted_centers(X, seed) for seed in seeds]
+    with joblib.parallel_config(backend=backend, n_jobs=2):
+        actual = joblib.Parallel()(
+            joblib.delayed(fitted_centers)(X, seed) for seed in seeds
+        )
+    np.testing.assert_array_equal(actual, expected)
+
+
+def test_dask_threads(X):
+    dask = pytest.importorskip("dask")
+    seeds = range(4)
+    expected = [fitted_centers(X, seed) for seed in seeds]
+    tasks = [dask.delayed(fitted_centers)(X, seed) for seed in seeds]
+    actual = dask.compute(*tasks, scheduler="threads", num_workers=4)
+    np.testing.assert_array_equal(actual, expected)
+
+
+def test_skops_round_trip(X, tmp_path):
+    """With no type to trust but scikit-learn's and ours."""
+    skops = pytest.importorskip("skops.io")
+    estimator = fit(X)
+    skops.dump(estimator, tmp_path / "clam.skops")
+    ours = skops.get_untrusted_types(file=tmp_path / "clam.skops")
+    assert ours == ["amcluster._clam.CLAMClusterer"]
+    restored = skops.load(tmp_path / "clam.skops", trusted=ours)
+    np.testing.assert_array_equal(restored.predict_proba(X), estimator.predict_proba(X))
+
+
+NOWHERE_TO_WRITE = """
+import warnings
+from numba.core import caching
+
+def ensure_cache_path(self):
+    raise OSError("read-only")
+
+for locator in vars(caching).values():
+    if hasattr(locator, "ensure_cache_path"):
+        locator.ensure_cache_path = ensure_cache_path
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    from amcluster import CLAMClusterer
+    print(CLAMClusterer(2, n_init=1).fit([[0.0], [1.0], [9.0]]).inertia_)
+print([str(w.message) for w in caught if "AMCLUSTER" in str(w.message)])
+"""
+
+
+def run(code, **environment):
+    process = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(PACKAGE), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    return process.stdout.splitlines()
+
+
+def test_nowhere_to_write_the_cache():
+    inertia, messages = run(NOWHERE_TO_WRITE)
+    assert float(inertia) == pytest.approx(0.5)
+    assert "AMCLUSTER_NUMBA_CACHE=0" in messages
+
+
+def test_cache_can_be_switched_off(tmp_path):
+    inertia, messages = run(NOWHERE_TO_WRITE, AMCLUSTER_NUMBA_CACHE="0")
+    assert float(inertia) == pytest.approx(0.5)
+    assert messages == "[]"
+
+
+def test_compiled_cache_is_hit_by_the_next_process(tmp_path):
+    code = """
+from amcluster import CLAMClusterer
+from amcluster.kernels import target
+CLAMClusterer(2, n_init=1).fit([[0.0], [1.0], [9.0]])
+print(sum(sum(kernel.stats.cache_misses.values()) for kernel in vars(target()).values()
+          if hasattr(kernel, "stats")))
+"""
+    misses = [int(run(code, NUMBA_CACHE_DIR=str(tmp_path))[0]) for _ in range(2)]
+    assert misses[0] > 0 == misses[1]
