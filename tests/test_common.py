@@ -65,30 +65,41 @@ def test_pipeline_and_grid_search(real_sets):
     assert search.predict_proba(X).shape == (len(X), 3)
 
 
-def test_sample_weight_is_routed(real_sets):
+@pytest.fixture
+def weighted(real_sets):
     X, _ = real_sets["wine"]
-    weights = np.repeat([0.0, 1.0, 3.0], [30, 60, len(X) - 90])
-    clam = CLAMClusterer(random_state=0)
-    with sklearn.config_context(enable_metadata_routing=True):
-        clam.set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
-        pipeline = make_pipeline(StandardScaler(), clam)
-        pipeline[0].set_fit_request(sample_weight=False)
-        grid = {"clamclusterer__n_clusters": [3]}
-        search = GridSearchCV(pipeline, grid, cv=KFold(2))
-        search.fit(X, sample_weight=weights)
-    Z = StandardScaler().fit_transform(X)
-    expected = clone(clam).set_params(n_clusters=3).fit(Z, sample_weight=weights)
-    actual = search.best_estimator_[-1]
-    np.testing.assert_array_equal(actual.cluster_centers_, expected.cluster_centers_)
+    return X, np.repeat([0.0, 1.0, 3.0], [30, 60, len(X) - 90])
 
-    train, test = next(KFold(2).split(X))
-    pipeline = make_pipeline(StandardScaler(), CLAMClusterer(3, random_state=0))
-    pipeline.fit(X[train], clamclusterer__sample_weight=weights[train])
-    log_density = pipeline.score_samples(X[test])
-    np.testing.assert_allclose(
-        search.cv_results_["split0_test_score"],
-        np.average(log_density, weights=weights[test]),
+
+@pytest.fixture
+def routed():
+    with sklearn.config_context(enable_metadata_routing=True):
+        clam = CLAMClusterer(3, random_state=0).set_fit_request(sample_weight=True)
+        yield clam.set_score_request(sample_weight=True)
+
+
+def test_sample_weight_is_routed_through_a_pipeline(weighted, routed):
+    X, weights = weighted
+    scaler = StandardScaler().set_fit_request(sample_weight=False)
+    pipeline = make_pipeline(scaler, routed).fit(X, sample_weight=weights)
+    expected = clone(routed).fit(scaler.transform(X), sample_weight=weights)
+    np.testing.assert_array_equal(
+        pipeline[-1].cluster_centers_, expected.cluster_centers_
     )
+
+
+def test_sample_weight_is_routed_through_a_grid_search(weighted, routed):
+    X, weights = weighted
+    folds = KFold(2, shuffle=True, random_state=0)
+    search = GridSearchCV(routed, {"beta": ["auto"]}, cv=folds)
+    search.fit(X, sample_weight=weights)
+    for fold, (train, test) in enumerate(folds.split(X)):
+        clam = clone(routed).fit(X[train], sample_weight=weights[train])
+        np.testing.assert_allclose(
+            search.cv_results_[f"split{fold}_test_score"],
+            clam.score(X[test], sample_weight=weights[test]),
+        )
+        assert clam.score(X[test]) != clam.score(X[test], sample_weight=weights[test])
 
 
 def test_clone_and_pickle(real_sets):

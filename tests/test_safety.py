@@ -67,10 +67,8 @@ def test_fit_in_a_fork_after_a_fit(X, threaded):
 def test_joblib(X, backend):
     seeds = range(4)
     expected = [fitted_centers(X, seed) for seed in seeds]
-    with joblib.parallel_config(backend=backend, n_jobs=2):
-        actual = joblib.Parallel()(
-            joblib.delayed(fitted_centers)(X, seed) for seed in seeds
-        )
+    parallel = joblib.Parallel(n_jobs=2, backend=backend)
+    actual = parallel(joblib.delayed(fitted_centers)(X, seed) for seed in seeds)
     np.testing.assert_array_equal(actual, expected)
 
 
