@@ -28,10 +28,13 @@ class Task:
         Its place in the tree; None: nobody listens.
     data : dict
         X, y and metadata, as hooks take them.
+    max_subtasks : int
+        Most subtasks it may have.
     """
 
-    def __init__(self, estimator, context, data):
+    def __init__(self, estimator, context, data, max_subtasks):
         self._estimator, self._context, self._data = estimator, context, data
+        self.max_subtasks = max_subtasks
         if context is not None:
             context.call_on_fit_task_begin(estimator=estimator, **data)
 
@@ -42,14 +45,15 @@ class Task:
         if hasattr(estimator, "_init_callback_context"):
             context = estimator._init_callback_context(max_subtasks=max_subtasks)
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        return cls(estimator, context, {"X": X, "y": y, "metadata": metadata})
+        data = {"X": X, "y": y, "metadata": metadata}
+        return cls(estimator, context, data, max_subtasks)
 
     def subtask(self, name, max_subtasks=0):
         """Begin a task below this one."""
         context = self._context
         if context is not None:
             context = context.subcontext(name, max_subtasks=max_subtasks)
-        return Task(self._estimator, context, self._data)
+        return Task(self._estimator, context, self._data, max_subtasks)
 
     def end(self, attributes=None):
         """End the task; return whether a callback asks to stop.

@@ -39,8 +39,9 @@ def lbfgs(loss, theta, *, max_iter, tol, keep_alive, watch):
     """Full-batch L-BFGS (scipy); ends when an iteration gains no more than tol."""
     value, gradient = loss.loss_and_gradient(theta)
     best = Best(loss, theta, value, keep_alive, watch)
-    # SciPy's first trial step has length 1. In units of the gradient's length it is
-    # the step that fits a curvature of about 1, which the loss has.
+    # SciPy's first trial step has length 1. The curvature of the loss is about
+    # 2 / len(theta), since each memory has its share of the rows and each feature its
+    # share of the variance; in this unit the first step is the one that fits it.
     unit = np.linalg.norm(gradient) * len(theta) / 2 or 1.0
 
     def scaled(x):
@@ -87,7 +88,7 @@ def adam(
     for _ in range(max_iter):
         for _ in range(steps_per_epoch):
             batch = draw(weights, random_state.uniform(size=batch_size))
-            gradient = loss.minibatch_gradient(theta, np.sort(batch), step)
+            gradient = loss.minibatch_gradient(theta, batch, step)
             step += 1
             mean += 0.1 * (gradient - mean)
             square += 0.001 * (gradient**2 - square)

@@ -120,6 +120,13 @@ def test_start_is_where_init_says(blobs):
     )
 
 
+def test_an_array_is_one_start(blobs):
+    with pytest.warns(RuntimeWarning, match="one start instead of n_init=3"):
+        repeated = fit(blobs, 5, init=blobs[:5], n_init=3)
+    once = fit(blobs, 5, init=blobs[:5])
+    np.testing.assert_array_equal(repeated.cluster_centers_, once.cluster_centers_)
+
+
 def test_callable_init_gets_what_kmeans_gives(blobs):
     seen = {}
 
@@ -313,6 +320,8 @@ def test_offsets_of_float32_do_not_cost_the_clusters(blobs):
         ({"mask_fraction": -0.1}, "mask_fraction == -0.1, must be >= 0"),
         ({"weights": "equal"}, "weights == 'equal', must be one of"),
         ({"init": "kmeans"}, "init == 'kmeans', must be one of"),
+        ({"init": None}, "init == None, must be one of"),
+        ({"init": [1.0, 2.0, 3.0]}, r"init == \[1.0, 2.0, 3.0\], must be one of"),
         ({"init": np.zeros((2, 4))}, r"init has shape \(2, 4\), must be \(3, 4\)"),
         ({"init": np.full((3, 4), np.nan)}, "init contains NaN"),
         ({"init": lambda *_, random_state: [[0.0]]}, r"init has shape \(1, 1\)"),
