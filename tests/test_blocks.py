@@ -79,13 +79,15 @@ def test_number_of_threads_follows_numba(monkeypatch):
         assert _blocks.n_threads() == expected
 
 
-def test_layouts_agree():
+def test_layouts_agree_and_are_compiled_once():
     expected = proba(X)
     read_only = X.copy()
     read_only.flags.writeable = False
     strided = np.repeat(X, 2, axis=1)[:, ::2]
+    compiled = len(target().posterior.signatures)
     for layout in (np.asfortranarray(X), read_only, strided):
         np.testing.assert_array_equal(proba(layout), expected)
+    assert len(target().posterior.signatures) == compiled
 
 
 def test_an_error_in_a_thread_is_raised(monkeypatch):

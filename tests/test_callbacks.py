@@ -112,12 +112,18 @@ def test_search_and_pipeline_pass_callbacks_on(X):
     assert recorder.setups == 0
 
 
-@pytest.mark.parametrize("search", [False, True])
-def test_progress_bar(X, capsys, search):
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda clam: clam,
+        lambda clam: make_pipeline(StandardScaler(), clam),
+        lambda clam: GridSearchCV(clam, {"n_clusters": [2, 3]}, cv=2),
+    ],
+    ids=["alone", "pipeline", "search"],
+)
+def test_progress_bar(X, capsys, wrap):
     pytest.importorskip("rich")
-    estimator = CLAMClusterer(3, random_state=0)
-    if search:
-        estimator = GridSearchCV(estimator, {"n_clusters": [2, 3]}, cv=2)
+    estimator = wrap(CLAMClusterer(3, random_state=0))
     estimator.set_callbacks(callback.ProgressBar()).fit(X)
     shown = capsys.readouterr().out
     assert "CLAMClusterer - fit" in shown
