@@ -51,7 +51,6 @@ def distinct_rows(X, weights):
     starts = np.flatnonzero(is_first)
     weights = np.add.reduceat(weights[order], starts)
     values = np.ascontiguousarray(X[order[starts]])
-    values += values.dtype.type(0.0)  # -0.0 becomes 0.0
     mean = np.einsum("n,nd->d", weights, values, dtype=np.float64) / weights.sum()
     offset = mean.astype(values.dtype)
     values -= offset

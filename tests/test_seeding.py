@@ -84,6 +84,13 @@ def test_hard_phase_never_raises_the_inertia(real_sets):
         partition = following
 
 
+def test_hard_phase_takes_only_what_is_lower(blobs):
+    rows = rows_from(blobs)
+    partition = partition_rows(rows, rows.values[:5].copy())
+    lower = partition._replace(inertia=-1.0)
+    assert hard_phase(rows, lower, 10) == (lower, 1)
+
+
 def test_an_empty_cluster_gets_the_farthest_row():
     rows = rows_from([[0.0], [1.0], [10.0]])
     far_away = np.array([[0.0], [1e6], [1e6]])
