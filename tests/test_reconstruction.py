@@ -149,6 +149,20 @@ def test_solvers_go_down_and_keep_the_best(name, mask_fraction):
     np.testing.assert_allclose(loss.loss(best.theta), min(best.history))
 
 
+def test_the_masks_of_adam_take_turns(monkeypatch):
+    seen = []
+    loss = make_loss(0.4)
+    gradient = loss.minibatch_gradient
+    monkeypatch.setattr(
+        loss,
+        "minibatch_gradient",
+        lambda theta, batch, mask: seen.append(mask) or gradient(theta, batch, mask),
+    )
+    solve("adam", loss, max_iter=2)
+    assert len(loss.dynamics) == 2
+    assert seen == list(range(6))  # batches of 10 of 30 rows, two epochs
+
+
 def test_lbfgs_never_goes_up():
     assert np.all(np.diff(solve("lbfgs", make_loss()).history) <= 0)
 
