@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import estimator_checks
+from sklearn.utils import estimator_checks, get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import amcluster
@@ -119,6 +119,14 @@ def test_fit_predict_and_fit_transform(real_sets):
     distances = clone(clam).fit_transform(X, sample_weight=weights)
     np.testing.assert_array_equal(labels, clam.labels_)
     np.testing.assert_array_equal(distances, clam.transform(X))
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=["lbfgs", "adam"])
+def test_tags(estimator):
+    """Without the tag scikit-learn would not check that float32 is preserved."""
+    tags = get_tags(estimator)
+    assert tags.transformer_tags.preserves_dtype == ["float64", "float32"]
+    assert tags.estimator_type == "clusterer"
 
 
 def test_public_names():
