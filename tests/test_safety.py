@@ -55,9 +55,9 @@ def test_fit_in_a_fork_after_a_fit(X, threaded):
     expected = fitted_centers(X)
     context = multiprocessing.get_context("fork")
     receiving, sending = context.Pipe(duplex=False)
-    worker = context.Process(target=send_centers, args=(X, sending))
+    worker = context.Process(target=send_centers, args=(X, sending), daemon=True)
     worker.start()
-    assert receiving.poll(60), "the fork hangs"
+    assert receiving.poll(30), "the fork hangs"
     np.testing.assert_array_equal(receiving.recv(), expected)
     worker.join()
     assert worker.exitcode == 0
