@@ -22,7 +22,8 @@ from ._blocks import rows_of, sum_over
 from ._callbacks import CallbackSupportMixin, Task, with_callbacks
 from ._canonical import distinct_rows
 from ._checks import check_number, check_sample_weight, check_spread
-from .kernels import Dynamics, Memories, target
+from ._likelihoods import Likelihood
+from .kernels import Dynamics, target
 
 # A state that takes longer than this to come to rest is between two memories.
 MAX_RETRIEVAL_STEPS = 1000
@@ -31,7 +32,7 @@ MAX_RETRIEVAL_STEPS = 1000
 class Learned(NamedTuple):
     """What learning hands to fit."""
 
-    memories: Memories
+    attributes: dict  # cluster_centers_, weights_, beta_ and more
     history: np.ndarray  # the objective, one value an iteration
 
 
@@ -61,7 +62,7 @@ class AssociativeClusterer(
     def _learn(self, X, rows, random_state, task):
         """Learn from the validated X and its centred distinct rows; return Learned.
 
-        The memories are those of the centred rows. Each start is a subtask.
+        Each start is a subtask.
         """
 
     def fit(self, X, y=None, sample_weight=None):
@@ -90,6 +91,7 @@ class AssociativeClusterer(
         """
         with _earlier_fit_kept(self):
             self._check_parameters()
+            _forget_fit(self)
             self._fit(X, y, sample_weight)
         return self
 
@@ -102,31 +104,29 @@ class AssociativeClusterer(
         check_spread(rows.values)
         random_state = check_random_state(self.random_state)
         learned = self._learn(X, rows, random_state, task)
-        self._set_fitted(X, weights, rows, learned)
-        task.end({})
-
-    def _set_fitted(self, X, weights, rows, learned):
-        attributes = fitted_attributes(learned.memories, rows.offset)
-        memories = fitted_memories(**attributes, dtype=X.dtype)
-        labels = self._labels(X, memories)
-        (inertia,) = sum_over(
-            target().squared_error, X, weights, memories, out=(labels,)
-        )
-        n_alive, n_clusters = len(np.unique(labels)), len(memories.centers)
-        if n_alive < n_clusters:
-            warnings.warn(
-                f"Only {n_alive} of n_clusters={n_clusters} memories are the label of"
-                f" some row. X has {len(rows.values)} distinct rows of positive weight;"
-                " if that is enough, a larger beta keeps memories apart.",
-                ConvergenceWarning,
-                stacklevel=5,
-            )
-        vars(self).update(attributes)
-        self.labels_ = labels
-        self.inertia_ = float(inertia)
+        vars(self).update(learned.attributes)
         self.history_ = np.asarray(learned.history)
         self.objective_ = float(self.history_[-1])
         self.n_iter_ = len(self.history_)
+        self._set_labels(X, weights, len(rows.values))
+        task.end({})
+
+    def _set_labels(self, X, weights, n_distinct):
+        self.labels_ = self._labels(X)
+        _, euclidean = AssociativeClusterer._network(self, X)
+        (inertia,) = sum_over(
+            target().squared_error, X, weights, euclidean, out=(self.labels_,)
+        )
+        self.inertia_ = float(inertia)
+        n_alive, n_clusters = len(np.unique(self.labels_)), len(self.cluster_centers_)
+        if n_alive < n_clusters:
+            warnings.warn(
+                f"Only {n_alive} of n_clusters={n_clusters} memories are the label of"
+                f" some row. X has {n_distinct} distinct rows of positive weight; if"
+                " that is enough, a larger beta keeps memories apart.",
+                ConvergenceWarning,
+                stacklevel=5,
+            )
 
     def predict(self, X):
         """Label of the memory with the largest posterior, for each row.
@@ -141,8 +141,7 @@ class AssociativeClusterer(
         labels : ndarray of shape (n_samples,), int
             The argmax of `predict_proba`; of equal ones the first.
         """
-        X = self._check_X(X)
-        return self._labels(X, self._memories(X.dtype))
+        return self._labels(self._check_X(X))
 
     def predict_proba(self, X):
         """Posterior of each memory given each row.
@@ -161,9 +160,7 @@ class AssociativeClusterer(
             Rows sum to 1; dtype of X.
         """
         X = self._check_X(X)
-        out = np.empty((len(X), len(self.cluster_centers_)), X.dtype)
-        rows_of(target().posterior, X, self._memories(X.dtype), out=(out,))
-        return out
+        return self._rows_of(target().posterior, X, len(self.cluster_centers_))
 
     def transform(self, X):
         """Euclidean distance to each memory.
@@ -200,8 +197,8 @@ class AssociativeClusterer(
             In nats.
         """
         X = self._check_X(X)
-        normaliser = X.shape[1] / 2 * np.log(self.beta_ / np.pi)
-        return self._log_evidence(X) + X.dtype.type(normaliser)
+        normaliser = self._likelihood().log_normaliser(self.beta_, X.shape[1])
+        return self._rows_of(target().log_evidence, X) + X.dtype.type(normaliser)
 
     def score(self, X, y=None, sample_weight=None):
         """Mean log density of the rows.
@@ -250,7 +247,7 @@ class AssociativeClusterer(
            Improved Transformers & Dynamic Memory Creation", 2023.
         """
         X = self._check_X(X)
-        return self._log_evidence(X) / X.dtype.type(-self.beta_)
+        return self._rows_of(target().log_evidence, X) / X.dtype.type(-self.beta_)
 
     def retrieve(self, X, n_steps=None, step_size=1.0):
         """State of the network after its dynamics, started at each row.
@@ -276,7 +273,7 @@ class AssociativeClusterer(
         if n_steps is not None:
             check_number(n_steps, "n_steps", Integral, min_val=0)
         X = self._check_X(X)
-        memories = self._memories(X.dtype)
+        X, memories = self._network(X)
         steps = MAX_RETRIEVAL_STEPS if n_steps is None else n_steps
         tolerance = _rest_tolerance(memories) if n_steps is None else X.dtype.type(-1)
         dynamics = Dynamics.free(X.shape[1], steps, step_size, X.dtype)
@@ -318,7 +315,7 @@ class AssociativeClusterer(
         dynamics = Dynamics.free(X.shape[1], n_steps, step_size, X.dtype)
         out = np.empty((len(X), n_steps + 1, X.shape[1]), X.dtype)
         rows_of(
-            *(target().trajectory, X, self._memories(X.dtype), dynamics),
+            *(target().trajectory, *self._network(X), dynamics),
             out=(out,),
             passes=2 * n_steps,
         )
@@ -337,34 +334,36 @@ class AssociativeClusterer(
         check_is_fitted(self)
         return validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
 
-    def _memories(self, dtype):
-        return fitted_memories(
-            self.cluster_centers_, self.weights_, self.beta_, dtype=dtype
+    def _likelihood(self):
+        """The likelihood of the memories."""
+        return Likelihood()
+
+    def _network(self, X):
+        """X and the memories, in coordinates where the metric is Euclidean."""
+        memories = self._likelihood().memories(
+            self.cluster_centers_, np.log(self.weights_), self.beta_, X.shape[1]
         )
+        return X, memories.astype(X.dtype)
 
-    def _labels(self, X, memories):
-        labels = np.empty(len(X), np.intp)
-        rows_of(target().label, X, memories, out=(labels,))
-        return labels
-
-    def _log_evidence(self, X):
-        out = np.empty(len(X), X.dtype)
-        rows_of(target().log_evidence, X, self._memories(X.dtype), out=(out,))
+    def _rows_of(self, kernel, X, *shape):
+        out = np.empty((len(X), *shape), X.dtype)
+        rows_of(kernel, *self._network(X), out=(out,))
         return out
 
+    def _labels(self, X):
+        labels = np.empty(len(X), np.intp)
+        rows_of(target().label, *self._network(X), out=(labels,))
+        return labels
 
-def fitted_attributes(memories, offset):
+
+def fitted_attributes(centers, weights, beta, offset):
     """What an estimator keeps of memories learned from rows minus `offset`."""
+    least = np.finfo(offset.dtype).tiny  # a weight of 0 would have no logarithm
     return {
-        "cluster_centers_": memories.centers + offset,
-        "weights_": np.exp(memories.log_weights),
-        "beta_": float(memories.beta),
+        "cluster_centers_": (centers + offset).astype(offset.dtype, copy=False),
+        "weights_": np.maximum(weights, least).astype(offset.dtype, copy=False),
+        "beta_": float(beta),
     }
-
-
-def fitted_memories(cluster_centers_, weights_, beta_, dtype):
-    """The memories that an estimator has kept."""
-    return Memories(cluster_centers_, np.log(weights_), beta_).astype(dtype)
 
 
 def check_step_size(step_size):
@@ -383,6 +382,11 @@ def _rest_tolerance(memories):
     radius = np.sqrt(0.5 / memories.beta)
     rounding = 4 * eps * np.linalg.norm(memories.centers, axis=1).max()
     return memories.centers.dtype.type(eps ** (2 / 3) * radius + rounding)
+
+
+def _forget_fit(estimator):
+    for name in [name for name in vars(estimator) if name.endswith("_")]:
+        delattr(estimator, name)
 
 
 @contextmanager

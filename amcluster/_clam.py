@@ -1,25 +1,22 @@
 """CLAM: memories learned through the dynamics of the network."""
 
-import warnings
 from functools import partial
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils import check_array
 
-from ._base import AssociativeClusterer, Learned, check_step_size, fitted_attributes
+from ._base import Learned, check_step_size, fitted_attributes
 from ._callbacks import Iterations
 from ._checks import check_choice, check_number
 from ._reconstruction import Reconstruction, feature_folds
-from ._seeding import partition_rows, random_rows, seed
+from ._seeded import SeededClusterer, is_word, variance_about
 from ._solvers import adam, lbfgs
 from .kernels import Memories
 
-INITS = ("k-means++", "random")
 SOLVERS = ("lbfgs", "adam")
 
 
-class CLAMClusterer(AssociativeClusterer):
+class CLAMClusterer(SeededClusterer):
     """Clustering with associative memories (CLAM).
 
     A row x is the first state of a network; ten steps of its dynamics carry it towards
@@ -205,9 +202,7 @@ class CLAMClusterer(AssociativeClusterer):
         self.verbose = verbose
 
     def _check_parameters(self):
-        check_number(self.n_clusters, "n_clusters", Integral, min_val=1)
-        if not _is(self.beta, "auto"):
-            check_number(self.beta, "beta", min_val=0, include_boundaries="neither")
+        super()._check_parameters()
         check_number(self.n_steps, "n_steps", Integral, min_val=1)
         check_step_size(self.step_size)
         check_number(
@@ -217,81 +212,38 @@ class CLAMClusterer(AssociativeClusterer):
             max_val=1,
             include_boundaries="left",
         )
-        check_choice(self.weights, "weights", ("uniform", "learned"))
-        if isinstance(self.init, str):
-            check_choice(self.init, "init", INITS)
-        if not _is(self.n_init, "auto"):
-            check_number(self.n_init, "n_init", Integral, min_val=1)
         check_choice(self.solver, "solver", SOLVERS)
         check_number(
             self.learning_rate, "learning_rate", min_val=0, include_boundaries="neither"
         )
         check_number(self.batch_size, "batch_size", Integral, min_val=1)
-        check_number(self.max_iter, "max_iter", Integral, min_val=1)
-        check_number(self.tol, "tol", min_val=0)
-        check_number(self.verbose, "verbose", Integral, min_val=0)
-
-    def _n_starts(self):
-        if _is(self.n_init, "auto"):
-            return 1
-        if isinstance(self.init, str) or callable(self.init):
-            return self.n_init
-        if self.n_init > 1:
-            warnings.warn(
-                f"init is an array: one start instead of n_init={self.n_init}.",
-                RuntimeWarning,
-                stacklevel=5,
-            )
-        return 1
 
     def _learn(self, X, rows, random_state, task):
-        if self.n_clusters > len(X):
-            raise ValueError(
-                f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}."
-            )
+        self._check_rows(X)
         hidden = feature_folds(X.shape[1], self.mask_fraction, random_state)
         best = None
         for start in range(task.max_subtasks):
-            centers = self._first_centers(X, rows, random_state)
-            loss = self._loss(rows, centers, hidden)
+            partition = self._first_partition(X, rows, random_state)
+            loss = self._loss(rows, partition, hidden)
             # One more subtask than iterations: see `Iterations.close`.
             subtask = task.subtask("start", max_subtasks=self.max_iter + 1)
             path = self._descend(loss, random_state, start, subtask)
             if best is None or path.rank > best.rank:
-                best, memories = path, loss.unpack(path.theta)
-            if subtask.end(partial(fitted_attributes, memories, rows.offset)):
+                best, attributes = path, self._attributes(loss, path.theta)
+            if subtask.end(attributes):
                 break
         history = np.array(best.history[: best.kept]) * loss.variance
-        return Learned(memories, history)
+        return Learned(attributes, history)
 
-    def _first_centers(self, X, rows, random_state):
-        if _is(self.init, "k-means++"):
-            swaps = _is(self.n_init, "auto")
-            return seed(rows, self.n_clusters, random_state, swaps=swaps)
-        if _is(self.init, "random"):
-            return random_rows(rows, self.n_clusters, random_state)
-        init = self.init
-        if callable(init):
-            init = init(X, self.n_clusters, random_state=random_state)
-        if np.ndim(init) != 2:
-            raise ValueError(
-                f"init == {init!r}, must be one of {INITS}, a callable or an array of"
-                " shape (n_clusters, n_features)."
-            )
-        centers = check_array(init, dtype=X.dtype, input_name="init")
-        if centers.shape != (self.n_clusters, X.shape[1]):
-            raise ValueError(
-                f"init has shape {centers.shape}, must be"
-                f" ({self.n_clusters}, {X.shape[1]}): (n_clusters, n_features)."
-            )
-        return centers - rows.offset
-
-    def _loss(self, rows, centers, hidden):
+    def _loss(self, rows, partition, hidden):
         """The loss to descend, which knows where it starts."""
+        beta = self.beta
+        if is_word(beta, "auto"):
+            beta = 0.5 / variance_about(rows, partition)[0]
         uniform = np.full(self.n_clusters, -np.log(self.n_clusters))
         return Reconstruction(
             rows,
-            Memories(centers, uniform, self._inverse_temperature(rows, centers)),
+            Memories(partition.centers, uniform, beta),
             hidden,
             self.n_steps,
             self.step_size,
@@ -310,38 +262,23 @@ class CLAMClusterer(AssociativeClusterer):
             )
 
         def watch(iteration, value, theta):
-            if self.verbose:
-                print(
-                    f"Start {start + 1}, iteration {iteration}: reconstruction loss"
-                    f" {value:.6g} of the total variance"
-                )
+            what = f"reconstruction loss {value:.6g} of the total variance"
+            self._report(start, iteration, what)
             if iteration == 1:  # where learning starts
                 return False
-            offset = loss.rows.offset
-            return iterations.end_one(
-                lambda: fitted_attributes(loss.unpack(theta), offset)
-            )
+            return iterations.end_one(partial(self._attributes, loss, theta))
 
         path = solve(
             loss,
             loss.pack(loss.start),
             max_iter=self.max_iter,
             tol=self.tol,
-            keep_alive=_is(self.init, "k-means++"),
+            keep_alive=is_word(self.init, "k-means++"),
             watch=watch,
         )
         iterations.close()
         return path
 
-    def _inverse_temperature(self, rows, centers):
-        """(D / 2) / s, with s kept above what the dtype resolves."""
-        if not _is(self.beta, "auto"):
-            return self.beta
-        variance = rows.total_variance or 1.0
-        spread = partition_rows(rows, centers).inertia / rows.total_weight
-        floor = np.finfo(centers.dtype).eps * variance
-        return centers.shape[1] / 2 / max(spread, floor)
-
-
-def _is(parameter, word):
-    return isinstance(parameter, str) and parameter == word
+    def _attributes(self, loss, theta):
+        centers, log_weights, beta, *_ = loss.unpack(theta)
+        return fitted_attributes(centers, np.exp(log_weights), beta, loss.rows.offset)

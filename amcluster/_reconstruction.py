@@ -3,7 +3,7 @@
 import numpy as np
 
 from ._blocks import rows_of, sum_over
-from .kernels import Dynamics, Memories, target
+from .kernels import Dynamics, target
 
 
 def feature_folds(n_features, mask_fraction, random_state):
@@ -76,7 +76,7 @@ class Reconstruction:
         if self.learn_weights:
             logits = theta[n_values:]
             log_weights = logits - np.logaddexp.reduce(logits)
-        memories = Memories(centers, log_weights, self.start.beta)
+        memories = self.start._replace(centers=centers, log_weights=log_weights)
         return memories.astype(self.rows.values.dtype)
 
     def loss(self, theta):

@@ -25,8 +25,10 @@ SWAP_BUDGET = 600
 
 
 class Partition(NamedTuple):
-    """Rows given to their nearest center."""
+    """Rows given to their nearest center; the farthest may be left out of the sums."""
 
+    trim: float  # part of the weight that is left out
+    weights: np.ndarray  # (n_rows,) 0 where a row is left out
     centers: np.ndarray  # (n_clusters, n_features)
     counts: np.ndarray  # (n_clusters,) weight of the rows of each center
     sums: np.ndarray  # (n_clusters, n_features) weighted sum of those rows
@@ -36,7 +38,7 @@ class Partition(NamedTuple):
     second: np.ndarray  # (n_rows,) and to the next one
 
 
-def seed(rows, n_clusters, random_state, *, swaps):
+def seed(rows, n_clusters, random_state, *, swaps, trim=0.0):
     """First memories for distinct rows: greedy k-means++, hard phase, swaps.
 
     Parameters
@@ -46,6 +48,9 @@ def seed(rows, n_clusters, random_state, *, swaps):
     random_state : RandomState
     swaps : bool
         Whether to search for better seeds within a fixed budget.
+    trim : float
+        Part of the weight, that of the farthest rows, which is left out of means and
+        inertia: robust seeds for data with outliers.
 
     Returns
     -------
@@ -53,7 +58,8 @@ def seed(rows, n_clusters, random_state, *, swaps):
         Where there are fewer distinct rows than clusters, rows are repeated.
     """
     centers = k_means_plus_plus(rows, n_clusters, random_state)
-    partition, _ = hard_phase(rows, partition_rows(rows, centers), HARD_ITERATIONS)
+    partition = partition_rows(rows, centers, trim)
+    partition, _ = hard_phase(rows, partition, HARD_ITERATIONS)
     if swaps and 1 < n_clusters < len(rows.values):
         partition = swap_search(rows, partition, random_state)
     return partition.centers
@@ -99,21 +105,37 @@ def k_means_plus_plus(rows, n_clusters, random_state):
     return np.resize(seeds, (n_clusters, values.shape[1]))
 
 
-def partition_rows(rows, centers):
+def partition_rows(rows, centers, trim=0.0):
     """Give each row to its nearest center."""
     n_rows, dtype = len(rows.values), rows.values.dtype
     out = np.empty(n_rows, np.int32), np.empty(n_rows, dtype), np.empty(n_rows, dtype)
-    counts, sums, inertia = sum_over(
-        target("cpu").nearest, rows.values, rows.weights, _hard(centers), out=out
-    )
-    return Partition(centers, counts, sums, inertia.sum(), *out)
+
+    def sums_of(weights):
+        return sum_over(
+            target("cpu").nearest, rows.values, weights, _hard(centers), out=out
+        )
+
+    weights = rows.weights
+    counts, sums, inertia = sums_of(weights)
+    if trim:
+        weights = _without_farthest(weights, out[1], trim)
+        counts, sums, inertia = sums_of(weights)
+    return Partition(trim, weights, centers, counts, sums, inertia.sum(), *out)
+
+
+def _without_farthest(weights, distances, trim):
+    """The weights, with 0 for the farthest rows that make up a part `trim` of them."""
+    order = np.argsort(distances, kind="stable")
+    cumulative = np.cumsum(weights[order])
+    last = np.searchsorted(cumulative, (1 - trim) * cumulative[-1])
+    return np.where(distances <= distances[order[last]], weights, 0.0)
 
 
 def hard_phase(rows, partition, max_iter):
     """Lloyd's iterations while they lower the inertia; returns their number too."""
     n_iter, gain = 0, inf
     while n_iter < max_iter and gain > HARD_TOLERANCE * partition.inertia:
-        moved = partition_rows(rows, _means(rows, partition))
+        moved = partition_rows(rows, _means(rows, partition), partition.trim)
         gain = partition.inertia - moved.inertia
         n_iter += 1
         if gain > 0:
@@ -135,7 +157,7 @@ def swap_search(rows, partition, random_state):
     spent = failures = 0
     while spent < SWAP_BUDGET and failures < SWAP_FAILURES and partition.inertia > 0:
         centers = _swap(rows, partition, random_state, at_random=failures % 2 == 1)
-        swapped = partition_rows(rows, centers)
+        swapped = partition_rows(rows, centers, partition.trim)
         trial, n_iter = hard_phase(rows, swapped, SWAP_ITERATIONS)
         spent += 1 + n_iter
         failures += 1
@@ -146,12 +168,12 @@ def swap_search(rows, partition, random_state):
 
 def _swap(rows, partition, random_state, at_random):
     n_clusters = len(partition.centers)
-    mass = rows.weights * partition.first
+    mass = partition.weights * partition.first
     candidates = _candidates(rows, mass, n_clusters, random_state)
     kept, extra = sum_over(
         target("cpu").swap_costs,
         rows.values,
-        rows.weights,
+        partition.weights,
         _hard(candidates),
         n_clusters,
         out=(partition.labels, partition.first, partition.second),
@@ -181,7 +203,8 @@ def _means(rows, partition):
     )
     empty = np.flatnonzero(partition.counts == 0)
     if len(empty):
-        farthest = np.argsort(-partition.first, kind="stable")
+        kept = np.where(partition.weights > 0, partition.first, -1)
+        farthest = np.argsort(-kept, kind="stable")
         centers[empty] = rows.values[np.resize(farthest, len(empty))]
     return centers
 

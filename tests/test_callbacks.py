@@ -6,7 +6,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from amcluster import CLAMClusterer
+from amcluster import CLAMClusterer, CLAMELBOClusterer
 
 callback = pytest.importorskip("sklearn.callback", reason="scikit-learn < 1.9")
 
@@ -31,7 +31,7 @@ class Recorder:
 
     def on_fit_task_end(self, estimator, context, *, X, fitted_estimator):
         self.ended.append(context)
-        if fitted_estimator is not None and isinstance(estimator, CLAMClusterer):
+        if fitted_estimator is not None and hasattr(estimator, "beta"):
             self.scores.append(fitted_estimator.score(X))
         if self.error is not None and context.task_name == "iteration":
             raise self.error
@@ -81,6 +81,21 @@ def test_a_stop_after_a_start_leaves_out_the_others(X):
     recorder = Recorder(stop_at=2, stop_task="start")
     clam(recorder, n_init=5, init="random").fit(X)
     assert recorder.count("start") == 2
+
+
+@pytest.mark.parametrize("stop_task", ["iteration", "start"])
+def test_elbo_tells_and_stops_too(X, stop_task):
+    recorder = Recorder(stop_at=2, stop_task=stop_task)
+    elbo = CLAMELBOClusterer(3, n_init=3, random_state=0).set_callbacks(recorder)
+    elbo.fit(X)
+    assert set(recorder.begun) == set(recorder.ended)
+    if stop_task == "start":
+        assert recorder.count("start") == 2
+    else:
+        # The first start has two iterations and the one that never ran.
+        first = next(task for task in recorder.ended if task.task_name == "start")
+        assert len([task for task in recorder.ended if task.parent is first]) == 3
+    assert recorder.scores[-1] == elbo.score(X)
 
 
 def test_callbacks_change_nothing(X):

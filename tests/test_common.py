@@ -13,12 +13,15 @@ from sklearn.utils import estimator_checks, get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import amcluster
-from amcluster import CLAMClusterer
+from amcluster import CLAMClusterer, CLAMELBOClusterer
 
 ESTIMATORS = [
     CLAMClusterer(),
     CLAMClusterer(solver="adam", weights="learned", mask_fraction=0.5, max_iter=5),
+    CLAMELBOClusterer(),
+    CLAMELBOClusterer(likelihood="student_t", metric="learned", max_iter=20),
 ]
+IDS = ["clam-lbfgs", "clam-adam", "elbo", "elbo-robust-metric"]
 # Checks of scikit-learn that check_estimator does not call.
 FURTHER_CHECKS = [
     "check_set_output_transform",
@@ -45,7 +48,7 @@ def test_estimator_checks(estimator, check):
 @few_rows
 @pytest.mark.filterwarnings("ignore:X .* feature names:UserWarning")
 @pytest.mark.parametrize("check", FURTHER_CHECKS)
-@pytest.mark.parametrize("estimator", ESTIMATORS, ids=["lbfgs", "adam"])
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=IDS)
 def test_further_checks(estimator, check):
     check = getattr(estimator_checks, check)
     check(type(estimator).__name__, clone(estimator))
@@ -121,7 +124,7 @@ def test_fit_predict_and_fit_transform(real_sets):
     np.testing.assert_array_equal(distances, clam.transform(X))
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS, ids=["lbfgs", "adam"])
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=IDS)
 def test_tags(estimator):
     """Without the tag scikit-learn would not check that float32 is preserved."""
     tags = get_tags(estimator)
@@ -130,7 +133,7 @@ def test_tags(estimator):
 
 
 def test_public_names():
-    assert amcluster.__all__ == ["CLAMClusterer"]
+    assert amcluster.__all__ == ["CLAMClusterer", "CLAMELBOClusterer"]
     assert amcluster.__version__
 
 

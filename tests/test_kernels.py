@@ -6,7 +6,8 @@ from scipy.optimize import approx_fprime
 from scipy.spatial.distance import cdist
 from scipy.special import logsumexp, softmax
 
-from amcluster.kernels import Dynamics, Memories, target
+from amcluster.kernels import STUDENT_T, Dynamics, Memories, target
+from amcluster.kernels.cpu.likelihoods import log_kernel, pull
 
 from . import reference
 
@@ -235,3 +236,62 @@ def test_swap_costs_are_the_inertia_after_the_swap(dtype):
             centers[k] = candidate
             swapped = case.weights @ cdist(case.X, centers, "sqeuclidean").min(axis=1)
             case.close(kept[c] + extra[c, k], swapped)
+
+
+def student_t(memories, nu, n_features):
+    exponent = (nu + n_features) / 2
+    changed = memories._replace(likelihood=STUDENT_T, nu=nu, exponent=exponent)
+    return changed.astype(memories.centers.dtype)
+
+
+@cases
+@dtypes
+@pytest.mark.parametrize("robust", [False, True])
+def test_logits_and_expectation(shape, dtype, robust):
+    case = Case(shape, dtype)
+    squared = cdist(case.X, case.mu, "sqeuclidean")
+    logits, pull = case.log_w - case.beta * squared, np.ones_like(squared)
+    memories = case.memories
+    if robust:
+        nu, n_features = 3.0, case.n_features
+        memories = student_t(memories, nu, n_features)
+        tails = np.log1p(2 * case.beta * squared / nu)
+        logits = case.log_w - (nu + n_features) / 2 * tails
+        pull = (nu + n_features) / (nu + 2 * case.beta * squared)
+    out, pulled = np.empty(squared.shape, dtype), np.empty(case.n_rows)
+    target().logits(case.X, memories, out)
+    case.close(out, logits)
+    evidence, counts, pulls, sums, squares = target().expectation(
+        case.X, case.weights, memories, pulled
+    )
+    p = case.weights[:, None] * softmax(logits, axis=1)
+    u = p * pull
+    case.close(evidence, case.weights @ logsumexp(logits, axis=1))
+    case.close(counts, p.sum(axis=0))
+    case.close(pulls, u.sum(axis=0))
+    case.close(pulled, u.sum(axis=1))
+    case.close(sums, u.T @ case.X)
+    case.close(squares, (u * squared).sum())
+
+
+def test_pull_is_the_slope_of_the_log_kernel():
+    """g = -(1 / beta) d log_kernel / d squared, for every likelihood."""
+    memories = Memories(np.zeros((1, 2)), np.zeros(1), 0.7).astype(float)
+    for likelihood in (memories, student_t(memories, 3.0, 2)):
+        for squared in (0.0, 0.5, 20.0):
+            step = 1e-7
+            above = log_kernel(squared + step, likelihood)
+            slope = (above - log_kernel(squared, likelihood)) / step
+            np.testing.assert_allclose(
+                pull(squared, likelihood), -slope / 0.7, rtol=1e-6
+            )
+
+
+@cases
+@dtypes
+def test_project(shape, dtype):
+    case = Case(shape, dtype)
+    matrix = np.random.default_rng(1).normal(size=(case.n_features, 3)).astype(dtype)
+    out = np.empty((case.n_rows, 3), dtype)
+    target().project(case.X, case.memories, matrix, out)
+    case.close(out, case.X @ matrix)

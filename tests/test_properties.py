@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.stats import special_ortho_group
 from sklearn.metrics import adjusted_rand_score
 
-from amcluster import CLAMClusterer, _blocks
+from amcluster import CLAMClusterer, CLAMELBOClusterer, _blocks
 from amcluster._blocks import sum_over
 from amcluster.kernels import Dynamics, Memories, target
 
@@ -38,18 +39,27 @@ def tables(draw, max_rows=30, max_features=4):
     return draw(hnp.arrays(draw(dtypes), shape, elements=numbers))
 
 
+ELBO_VARIANTS = st.fixed_dictionaries(
+    {
+        "likelihood": st.sampled_from(["gaussian", "student_t"]),
+        "metric": st.sampled_from(["euclidean", "learned"]),
+    }
+).map(lambda variant: partial(CLAMELBOClusterer, max_iter=30, **variant))
+ESTIMATORS = st.one_of(st.just(CLAMClusterer), ELBO_VARIANTS)
+
+
 @st.composite
-def models(draw):
+def models(draw, estimators=ESTIMATORS):
     """A fitted model and the table it was fitted to."""
     X = draw(tables())
-    clam = CLAMClusterer(
+    model = draw(estimators)(
         draw(st.integers(1, min(5, len(X)))),
         beta=draw(st.sampled_from(["auto", 0.01, 1.0])),
         weights=draw(st.sampled_from(["uniform", "learned"])),
         n_init=1,
         random_state=draw(seeds),
     )
-    return clam.fit(X), X
+    return model.fit(X), X
 
 
 @st.composite
@@ -69,9 +79,9 @@ def separated(draw):
     return np.repeat(centers, sizes, axis=0) + inside, n_clusters
 
 
-def partition(X, n_clusters, **keywords):
-    clam = CLAMClusterer(n_clusters, random_state=0, **keywords).fit(X)
-    return clam, clam.labels_
+def partition(X, n_clusters, estimator=CLAMClusterer):
+    model = estimator(n_clusters, random_state=0).fit(X)
+    return model, model.labels_
 
 
 def same_partition(a, b):
@@ -81,7 +91,7 @@ def same_partition(a, b):
 # Energies and posteriors
 
 
-@given(models(), st.floats(0.01, 1.99))
+@given(models(st.just(CLAMClusterer)), st.floats(0.01, 1.99))
 def test_energy_never_rises_along_a_trajectory(model, step_size):
     clam, X = model
     states = clam.trajectory(X, n_steps=8, step_size=step_size)
@@ -156,23 +166,25 @@ def test_any_split_gives_the_same_sums(X, seed, data):
 # One answer for one set of rows
 
 
-@given(tables(max_rows=40), seeds)
-def test_row_order_leaves_the_memories(X, seed):
+@given(tables(max_rows=40), seeds, ESTIMATORS)
+def test_row_order_leaves_the_memories(X, seed, estimator):
     n_clusters = min(3, len(X))
     order = np.random.default_rng(seed).permutation(len(X))
-    (a, labels), (b, shuffled) = (partition(rows, n_clusters) for rows in (X, X[order]))
+    (a, labels), (b, shuffled) = (
+        partition(rows, n_clusters, estimator) for rows in (X, X[order])
+    )
     np.testing.assert_array_equal(a.cluster_centers_, b.cluster_centers_)
     np.testing.assert_array_equal(labels[order], shuffled)
 
 
-@given(tables(max_rows=20), st.data())
-def test_weights_are_copies(X, data):
+@given(tables(max_rows=20), st.data(), ESTIMATORS)
+def test_weights_are_copies(X, data, estimator):
     weights = data.draw(hnp.arrays(np.int64, len(X), elements=st.integers(0, 3)))
     weights[0] = 3
     copies = np.repeat(X, weights, axis=0)
     n_clusters = min(3, np.count_nonzero(weights))
-    a = CLAMClusterer(n_clusters, random_state=0).fit(X, sample_weight=weights)
-    b = CLAMClusterer(n_clusters, random_state=0).fit(copies)
+    a = estimator(n_clusters, random_state=0).fit(X, sample_weight=weights)
+    b = estimator(n_clusters, random_state=0).fit(copies)
     np.testing.assert_array_equal(a.cluster_centers_, b.cluster_centers_)
     np.testing.assert_array_equal(np.repeat(a.labels_, weights), b.labels_)
 
@@ -191,15 +203,15 @@ def test_scaling_by_a_power_of_two_is_exact(X, exponent):
     np.testing.assert_array_equal(labels, scaled)
 
 
-@given(separated(), seeds)
-def test_clear_clusters_survive_moves_turns_and_shuffles(data, seed):
+@given(separated(), seeds, ESTIMATORS)
+def test_clear_clusters_survive_moves_turns_and_shuffles(data, seed, estimator):
     X, n_clusters = data
     rng = np.random.default_rng(seed)
-    _, expected = partition(X, n_clusters)
+    _, expected = partition(X, n_clusters, estimator)
     turn = special_ortho_group.rvs(X.shape[1], random_state=rng)
     order = rng.permutation(len(X))
     moved = (X @ turn + rng.normal(scale=1e4, size=X.shape[1]))[order]
-    _, labels = partition(moved, n_clusters)
+    _, labels = partition(moved, n_clusters, estimator)
     assert same_partition(labels, expected[order])
 
 
@@ -220,22 +232,33 @@ def test_blocks_and_threads_leave_clear_clusters(data, block_work, threads):
 numbers = st.one_of(
     st.integers(-2, 12), st.floats(-2, 12), st.sampled_from([np.nan, np.inf, 1e300])
 )
-PARAMETERS = {
+SHARED = {
     "n_clusters": st.one_of(st.integers(1, 6), numbers),
     "beta": st.one_of(st.just("auto"), numbers),
-    "n_steps": st.one_of(st.integers(1, 12), numbers),
-    "step_size": numbers,
-    "mask_fraction": numbers,
     "weights": st.sampled_from(["uniform", "learned", "other", None]),
     "init": st.sampled_from(["k-means++", "random", "other", None, 3.0, [[0.0]]]),
     "n_init": st.one_of(st.sampled_from(["auto", 2, 3]), numbers),
-    "solver": st.sampled_from(["lbfgs", "adam", "other", None]),
-    "learning_rate": numbers,
-    "batch_size": st.one_of(st.integers(1, 50), numbers),
     "max_iter": st.one_of(st.integers(1, 5), numbers),
     "tol": numbers,
     "random_state": st.sampled_from([None, 0, "other", -1]),
     "verbose": st.sampled_from([0, 1, -1]),
+}
+PARAMETERS = {
+    CLAMClusterer: SHARED
+    | {
+        "n_steps": st.one_of(st.integers(1, 12), numbers),
+        "step_size": numbers,
+        "mask_fraction": numbers,
+        "solver": st.sampled_from(["lbfgs", "adam", "other", None]),
+        "learning_rate": numbers,
+        "batch_size": st.one_of(st.integers(1, 50), numbers),
+    },
+    CLAMELBOClusterer: SHARED
+    | {
+        "likelihood": st.sampled_from(["gaussian", "student_t", "other", None]),
+        "nu": numbers,
+        "metric": st.sampled_from(["euclidean", "learned", "other", None]),
+    },
 }
 wild_tables = hnp.arrays(
     st.sampled_from([np.float64, np.float32, np.int64, np.bool_]),
@@ -243,15 +266,13 @@ wild_tables = hnp.arrays(
 ).map(lambda X: X if X.dtype != np.int64 else X % 100)
 
 
-@given(
-    st.dictionaries(st.sampled_from(sorted(PARAMETERS)), st.none(), max_size=3),
-    st.one_of(tables(), wild_tables),
-    st.data(),
-)
-@settings(max_examples=150)
-def test_a_result_or_a_named_error(names, X, data):
-    parameters = {name: data.draw(PARAMETERS[name], label=name) for name in names}
-    clam = CLAMClusterer(**{"n_clusters": 2, "max_iter": 5, **parameters})
+@given(st.sampled_from(list(PARAMETERS)), st.one_of(tables(), wild_tables), st.data())
+@settings(max_examples=200)
+def test_a_result_or_a_named_error(estimator, X, data):
+    choices = PARAMETERS[estimator]
+    names = data.draw(st.lists(st.sampled_from(sorted(choices)), max_size=3))
+    parameters = {name: data.draw(choices[name], label=name) for name in names}
+    clam = estimator(**{"n_clusters": 2, "max_iter": 5, **parameters})
     named = "|".join([*parameters, "n_clusters", "n_samples", "X ", "array", "NaN"])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -109,6 +109,27 @@ def test_swaps_mend_bad_seeds(blobs):
     np.testing.assert_allclose(mended.inertia, best, rtol=1e-3)
 
 
+def test_what_a_swap_removes(blobs):
+    """The cheapest center for its candidate, or any."""
+    rows = rows_from(blobs)
+    partition = partition_rows(rows, rows.values[::100].copy())
+    removed = {False: set(), True: set()}
+    for at_random, seen in removed.items():
+        for number in range(30):
+            centers = _seeding._swap(rows, partition, random_state(number), at_random)
+            (changed,) = np.flatnonzero((centers != partition.centers).any(axis=1))
+            seen.add(int(changed))
+            if not at_random:
+                others = [
+                    partition_rows(rows, np.where(swap, centers[changed], old)).inertia
+                    for old in [partition.centers]
+                    for swap in np.eye(5, dtype=bool)[:, :, None]
+                ]
+                assert np.argmin(others) == changed
+    assert removed[True] == set(range(5))
+    assert removed[False] != removed[True]
+
+
 def test_swaps_keep_to_their_budget(blobs, monkeypatch):
     calls = []
     monkeypatch.setattr(_seeding, "SWAP_BUDGET", 10)

@@ -18,23 +18,34 @@ from typing import NamedTuple
 
 import numpy as np
 
+# Codes of the likelihoods, which kernels branch on: see `cpu/likelihoods.py`.
+GAUSSIAN, STUDENT_T = 0, 1
+
 
 class Memories(NamedTuple):
     """The memories of a network, in the dtype of the rows they meet.
 
-    Their logits at a state v are ``log_weights[k] - beta * |v - centers[k]|^2``.
+    Their logits at a state v are ``log_weights[k] + log_kernel(|v - centers[k]|^2)``;
+    the Gaussian log-kernel is -beta times its argument. A learned metric is no matter
+    of kernels: rows and centers are brought to its coordinates before.
     """
 
     centers: np.ndarray  # (n_clusters, n_features)
     log_weights: np.ndarray  # (n_clusters,)
     beta: np.floating  # inverse temperature, 1/length^2
+    likelihood: int = GAUSSIAN
+    nu: np.floating = 0.0  # Student-t: degrees of freedom
+    exponent: np.floating = 0.0  # Student-t: (nu + dimension of the data) / 2
 
     def astype(self, dtype):
         """The same memories in another floating dtype."""
-        return Memories(
-            np.ascontiguousarray(self.centers, dtype=dtype),
-            np.ascontiguousarray(self.log_weights, dtype=dtype),
-            np.dtype(dtype).type(self.beta),
+        number = np.dtype(dtype).type
+        return self._replace(
+            centers=np.ascontiguousarray(self.centers, dtype=dtype),
+            log_weights=np.ascontiguousarray(self.log_weights, dtype=dtype),
+            beta=number(self.beta),
+            nu=number(self.nu),
+            exponent=number(self.exponent),
         )
 
 

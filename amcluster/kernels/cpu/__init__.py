@@ -1,17 +1,21 @@
 """Kernels for the CPU: numba, serial, nogil, cached on disk."""
 
 from .dynamics import retrieve, trajectory
-from .posterior import label, log_evidence, posterior, squared_error
+from .expectation import expectation, project
+from .posterior import label, log_evidence, logits, posterior, squared_error
 from .reconstruction import reconstruction_gradient, reconstruction_loss
 from .seeding import approach, nearest, potentials, swap_costs
 
 __all__ = [
     "approach",
+    "expectation",
     "label",
     "log_evidence",
+    "logits",
     "nearest",
     "posterior",
     "potentials",
+    "project",
     "reconstruction_gradient",
     "reconstruction_loss",
     "retrieve",

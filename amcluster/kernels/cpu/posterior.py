@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from ._jit import kernel
+from .likelihoods import log_kernel
 
 
 @kernel
@@ -39,12 +40,25 @@ def softmax(logits):
 
 
 @kernel
-def posterior_at(state, memories, out):
-    """Write p(k | state) into `out`; return the logsumexp of the logits."""
+def logits_at(state, memories, out):
+    """Write the logits of one state into `out`."""
     for k in range(out.shape[0]):
         distance = squared_distance(state, memories.centers[k])
-        out[k] = memories.log_weights[k] - memories.beta * distance
+        out[k] = memories.log_weights[k] + log_kernel(distance, memories)
+
+
+@kernel
+def posterior_at(state, memories, out):
+    """Write p(k | state) into `out`; return the logsumexp of the logits."""
+    logits_at(state, memories, out)
     return softmax(out)
+
+
+@kernel
+def logits(rows, memories, out):
+    """Write the logits into out (n_rows, n_clusters)."""
+    for i in range(rows.shape[0]):
+        logits_at(rows[i], memories, out[i])
 
 
 @kernel

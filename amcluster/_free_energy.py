@@ -1,0 +1,124 @@
+"""The mean free energy of a mixture of memories, lowered by closed-form EM."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ._blocks import sum_over
+from ._spread import Residuals
+from .kernels import target
+
+
+class Mixture(NamedTuple):
+    """The parameters that EM learns."""
+
+    centers: np.ndarray  # (n_clusters, n_features)
+    weights: np.ndarray  # (n_clusters,) summing to 1
+    spread: object  # Isotropic or Shared
+
+
+class Expected(NamedTuple):
+    """Sums over rows under the posteriors of a mixture; u = weight * posterior * pull.
+
+    All in the coordinates of the mixture's spread.
+    """
+
+    free_energy: float
+    counts: np.ndarray  # (n_clusters,) sums of weight * posterior
+    pulls: np.ndarray  # (n_clusters,) sums of u
+    sums: np.ndarray  # (n_clusters, n_features) sums of u * row
+    squares: float  # sum of u * |row - center|^2
+    pulled: np.ndarray  # (n_rows,) sum of u over memories
+
+
+class FreeEnergy:
+    """-sum_n w_n log p(x_n) / sum_n w_n, plus the penalty of the spread, in nats.
+
+    Parameters
+    ----------
+    rows : DistinctRows
+        Perhaps in the coordinates of their span.
+    likelihood : Likelihood
+    n_features : int
+        Of the data.
+    learn_weights : bool
+        Whether mixing weights are learned.
+    """
+
+    def __init__(self, rows, likelihood, n_features, learn_weights):
+        self.rows = rows
+        self.likelihood = likelihood
+        self.n_features = n_features
+        self.learn_weights = learn_weights
+
+    def expectation(self, mixture):
+        """The E-step: the free energy and what the M-step needs."""
+        values, weights = self.rows.values, self.rows.weights
+        spread, beta = mixture.spread, mixture.spread.beta
+        memories = self.likelihood.memories(
+            spread.project(mixture.centers),
+            np.log(mixture.weights),
+            beta,
+            self.n_features,
+        ).astype(values.dtype)
+        projected = np.ascontiguousarray(spread.project(values), values.dtype)
+        pulled = np.empty(len(values))
+        evidence, *sums = sum_over(
+            *(target().expectation, projected, weights, memories),
+            out=(pulled,),
+            passes=4,
+        )
+        normaliser = self.likelihood.log_normaliser(beta, self.n_features)
+        mean_log_density = evidence / self.rows.total_weight + normaliser
+        return Expected(spread.penalty - mean_log_density, *sums, pulled)
+
+    def maximisation(self, mixture, expected):
+        """The M-step: centers and weights, then the spread about the new centers."""
+        spread = mixture.spread
+        alive = expected.pulls > 0
+        centers = spread.project(mixture.centers)
+        moved = centers.copy()
+        moved[alive] = expected.sums[alive] / expected.pulls[alive, None]
+        step = np.square(moved - centers).sum(axis=1)
+        centers = spread.restore(moved)
+        residuals = Residuals(
+            self.rows,
+            expected.pulled,
+            centers,
+            expected.pulls,
+            expected.squares - expected.pulls @ step,
+            self.rows.total_weight,
+            self.n_features,
+        )
+        weights = mixture.weights
+        if self.learn_weights:
+            least = np.finfo(np.float64).tiny  # a weight of 0 would have no logarithm
+            weights = np.maximum(expected.counts / self.rows.total_weight, least)
+        return Mixture(centers, weights, spread.updated(residuals))
+
+
+def lower(free_energy, mixture, *, max_iter, tol, watch):
+    """EM until an iteration gains no more than tol nats per row and feature.
+
+    Returns
+    -------
+    mixture : Mixture
+        The last whose free energy is known.
+    history : list of float
+        Its free energies, the first before any step.
+    """
+    expected = free_energy.expectation(mixture)
+    history = [expected.free_energy]
+    stop = watch(1, history[-1], mixture)
+    while len(history) <= max_iter and not stop:
+        mixture_next = free_energy.maximisation(mixture, expected)
+        expected = free_energy.expectation(mixture_next)
+        gain = history[-1] - expected.free_energy
+        if gain < 0:  # rounding at the end of the way
+            break
+        mixture = mixture_next
+        history.append(expected.free_energy)
+        stop = watch(len(history), history[-1], mixture)
+        if gain <= tol * free_energy.n_features:
+            break
+    return mixture, history

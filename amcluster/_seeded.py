@@ -1,0 +1,101 @@
+"""What clusterers with a given number of memories share: where learning starts."""
+
+import warnings
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils import check_array
+
+from ._base import AssociativeClusterer
+from ._checks import check_choice, check_number
+from ._seeding import partition_rows, random_rows, seed
+
+INITS = ("k-means++", "random")
+
+
+class SeededClusterer(AssociativeClusterer):
+    """Base of clusterers with parameters n_clusters, beta, weights, init and n_init."""
+
+    def _check_parameters(self):
+        check_number(self.n_clusters, "n_clusters", Integral, min_val=1)
+        if not is_word(self.beta, "auto"):
+            check_number(self.beta, "beta", min_val=0, include_boundaries="neither")
+        check_choice(self.weights, "weights", ("uniform", "learned"))
+        if isinstance(self.init, str):
+            check_choice(self.init, "init", INITS)
+        if not is_word(self.n_init, "auto"):
+            check_number(self.n_init, "n_init", Integral, min_val=1)
+        check_number(self.max_iter, "max_iter", Integral, min_val=1)
+        check_number(self.tol, "tol", min_val=0)
+        check_number(self.verbose, "verbose", Integral, min_val=0)
+
+    def _check_rows(self, X):
+        if self.n_clusters > len(X):
+            raise ValueError(
+                f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}."
+            )
+
+    def _n_starts(self):
+        if is_word(self.n_init, "auto"):
+            return 1
+        if isinstance(self.init, str) or callable(self.init):
+            return self.n_init
+        if self.n_init > 1:
+            warnings.warn(
+                f"init is an array: one start instead of n_init={self.n_init}.",
+                RuntimeWarning,
+                stacklevel=5,
+            )
+        return 1
+
+    def _first_partition(self, X, rows, random_state, trim=0.0):
+        """Rows given to the memories that learning starts with.
+
+        `trim` is the part of the weight, that of the farthest rows, which is left out.
+        """
+        centers = self._first_centers(X, rows, random_state, trim)
+        return partition_rows(rows, centers, trim)
+
+    def _first_centers(self, X, rows, random_state, trim):
+        if is_word(self.init, "k-means++"):
+            return seed(
+                rows,
+                self.n_clusters,
+                random_state,
+                swaps=is_word(self.n_init, "auto"),
+                trim=trim,
+            )
+        if is_word(self.init, "random"):
+            return random_rows(rows, self.n_clusters, random_state)
+        init = self.init
+        if callable(init):
+            init = init(X, self.n_clusters, random_state=random_state)
+        if np.ndim(init) != 2:
+            raise ValueError(
+                f"init == {init!r}, must be one of {INITS}, a callable or an array of"
+                " shape (n_clusters, n_features)."
+            )
+        centers = check_array(init, dtype=X.dtype, input_name="init")
+        if centers.shape != (self.n_clusters, X.shape[1]):
+            raise ValueError(
+                f"init has shape {centers.shape}, must be"
+                f" ({self.n_clusters}, {X.shape[1]}): (n_clusters, n_features)."
+            )
+        return centers - rows.offset
+
+    def _report(self, start, iteration, what):
+        if self.verbose:
+            print(f"Start {start + 1}, iteration {iteration}: {what}")
+
+
+def variance_about(rows, partition):
+    """Mean variance of a feature about the centers, and the least that is resolved."""
+    n_features = rows.values.shape[1]
+    variance = partition.inertia / (partition.weights.sum() * n_features)
+    floor = np.finfo(rows.values.dtype).eps * (rows.total_variance or 1.0) / n_features
+    return max(variance, floor), floor
+
+
+def is_word(parameter, word):
+    """Whether a parameter that may be an array is this string."""
+    return isinstance(parameter, str) and parameter == word

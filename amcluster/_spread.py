@@ -1,0 +1,193 @@
+"""How far rows spread about their memory: one radius, or one shared covariance.
+
+Both give the inverse temperature, the coordinates in which the metric is Euclidean, and
+the spread that maximises the likelihood of residuals.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg import cho_solve, solve_triangular
+
+# Least variance in any direction, relative to the mean variance of a feature: what the
+# rounding of a covariance leaves unknown.
+LEAST_VARIANCE = 1e-12
+# A shrinkage of 1 would be a prior of infinite weight.
+MOST_SHRINKAGE = 1 - 1e-9
+
+
+class Isotropic(NamedTuple):
+    """Covariance variance * I."""
+
+    variance: float
+    floor: float  # lowest variance
+    fixed: bool = False  # whether it is given
+
+    penalty = 0.0
+
+    @property
+    def beta(self):
+        """Inverse temperature, 1/length^2."""
+        return 0.5 / self.variance
+
+    def project(self, values):
+        """Values in coordinates where the metric is Euclidean: as they are."""
+        return values
+
+    def restore(self, values):
+        """The inverse of `project`."""
+        return values
+
+    def updated(self, residuals):
+        """The spread that maximises the likelihood of residuals."""
+        if self.fixed:
+            return self
+        return self._replace(variance=max(residuals.mean_square(), self.floor))
+
+
+class Shared(NamedTuple):
+    """One covariance Sigma for all memories, shrunk towards a multiple of the identity.
+
+    Sigma = (1 - shrinkage) S + shrinkage * target * I for the residuals' covariance S.
+    With shrinkage and target kept this is the mode under a prior. For kappa =
+    shrinkage / (1 - shrinkage) and T = Sigma / target, the free energy with the penalty
+    (kappa / 2) (log det T + tr T^-1 - n_features), which is 0 where Sigma = target * I,
+    never rises.
+
+    Where there are fewer rows than features, rows are given in the coordinates of their
+    span, and covariance is that of the span; outside it is unseen * I.
+    """
+
+    covariance: np.ndarray
+    unseen: float
+    n_features: int
+    shrinkage: float
+    target: float
+    fixed_beta: float | None = None
+
+    def updated(self, residuals):
+        """The spread that maximises the penalised likelihood of residuals."""
+        covariance = (1 - self.shrinkage) * residuals.covariance()
+        unseen = self.shrinkage * self.target
+        covariance += unseen * np.eye(len(covariance))
+        free = self._replace(covariance=covariance, unseen=unseen)
+        if self.fixed_beta is None:
+            return free
+        scale = free.beta / self.fixed_beta
+        return free._replace(covariance=scale * covariance, unseen=scale * unseen)
+
+    @property
+    def beta(self):
+        """det(Sigma)^(-1 / n_features) / 2: left over by a metric of determinant 1."""
+        return 0.5 * np.exp(-self._log_determinant() / self.n_features)
+
+    @property
+    def penalty(self):
+        """What the prior adds to the mean free energy, in nats."""
+        kappa = self.shrinkage / (1 - self.shrinkage)
+        identity = np.eye(len(self.covariance))
+        inverse = cho_solve((np.linalg.cholesky(self.covariance), True), identity)
+        trace = np.trace(inverse) + self._n_unseen() / self.unseen
+        log_ratio = self._log_determinant() - self.n_features * np.log(self.target)
+        return kappa / 2 * (log_ratio + self.target * trace - self.n_features)
+
+    def project(self, values):
+        """Values in coordinates where the metric is Euclidean."""
+        return solve_triangular(self._root(), values.T, lower=True).T
+
+    def restore(self, values):
+        """The inverse of `project`."""
+        return values @ self._root().T
+
+    def metric(self, basis):
+        """The matrix A of (x - y)^T A (x - y), of determinant 1, in all features.
+
+        `basis` has the axes of the span as columns; None: the features themselves.
+        """
+        if basis is None:
+            basis = np.eye(self.n_features)
+        root = solve_triangular(self._root(), basis.T, lower=True)
+        outside = np.eye(self.n_features) - basis @ basis.T
+        return root.T @ root + outside / (2 * self.beta * self.unseen)
+
+    def _n_unseen(self):
+        return self.n_features - len(self.covariance)
+
+    def _log_determinant(self):
+        unseen = self._n_unseen() * np.log(self.unseen)
+        return np.linalg.slogdet(self.covariance)[1] + unseen
+
+    def _root(self):
+        """Triangular root of the inverse metric."""
+        return np.linalg.cholesky(2 * self.beta * self.covariance)
+
+
+class Residuals(NamedTuple):
+    """Weighted rows about the means that they are given to."""
+
+    rows: object  # DistinctRows
+    weights: np.ndarray  # (n_rows,) of each row, over all means
+    centers: np.ndarray  # (n_clusters, n_features) the means
+    counts: np.ndarray  # (n_clusters,) sums of weights
+    squares: float  # weighted sum of squared distances
+    total: float  # the weight that means and squares are divided by
+    n_features: int
+
+    def mean_square(self):
+        """Variance of a feature, in the mean over features."""
+        return self.squares / (self.total * self.n_features)
+
+    def covariance(self):
+        """Covariance of the features."""
+        values = self.rows.values.astype(np.float64, copy=False)
+        within = (values.T * self.weights) @ values
+        within -= (self.centers.T * self.counts) @ self.centers
+        return within / self.total
+
+
+def first_shared(rows, partition, centers, n_features, beta):
+    """The shrunk covariance of rows about the means of a partition.
+
+    Its trace sets the target, and the residuals the intensity, of all later shrinkage.
+    """
+    weights, counts = partition.weights, partition.counts
+    means = centers.copy()
+    sums = np.zeros_like(means)
+    np.add.at(sums, partition.labels, rows.values * weights[:, None])
+    means[counts > 0] = sums[counts > 0] / counts[counts > 0, None]
+    differences = rows.values - means[partition.labels]
+    squares = weights @ np.square(differences).sum(axis=1)
+    residuals = Residuals(
+        rows, weights, means, counts, squares, weights.sum(), n_features
+    )
+    intensity = ledoit_wolf_intensity(differences, weights, n_features)
+    least = LEAST_VARIANCE * (rows.total_variance or 1.0) / n_features
+    target = max(residuals.mean_square(), 2 * least)
+    shrinkage = np.clip(intensity, least / target, MOST_SHRINKAGE)
+    start = Shared(None, None, n_features, shrinkage, target, beta)
+    return start.updated(residuals)
+
+
+def span(values):
+    """Orthonormal basis of the span of centred rows, where they are the fewer."""
+    if len(values) >= values.shape[1]:
+        return None
+    _, lengths, axes = np.linalg.svd(values.astype(np.float64), full_matrices=False)
+    rank = max(1, np.count_nonzero(lengths > 1e-7 * lengths[0]))
+    return axes[:rank].T
+
+
+def ledoit_wolf_intensity(residuals, weights, n_features):
+    """Intensity of Ledoit-Wolf shrinkage (2004) of the covariance of weighted rows.
+
+    `sklearn.covariance.ledoit_wolf_shrinkage` for rows of known mean 0, with weights
+    that count rows. The rows may be given in the coordinates of their span.
+    """
+    total = weights.sum()
+    covariance = (residuals.T * weights) @ residuals / total
+    mean = np.trace(covariance) / n_features
+    squares = np.square(covariance).sum()
+    fourth = weights @ np.square(np.square(residuals).sum(axis=1)) / total
+    noise = (fourth - squares) / total
+    signal = squares - n_features * mean**2
+    return min(noise, signal) / signal if signal > 0 else 1.0
