@@ -3,8 +3,9 @@ Outliers pull less on a robust likelihood
 =========================================
 
 Scikit-learn's breast cancer data, standardised, with 5 % of rows added that are uniform
-over twice the range of the features. KMeans and a Gaussian likelihood spend a cluster
-on the outliers; a Student-t likelihood with robust seeds keeps the two it should find.
+over twice the range of the features. KMeans and a Gaussian likelihood let a memory be
+drawn away by the outliers; a Student-t likelihood, which learns from robust seeds too,
+keeps its memories among the original rows.
 """
 
 import matplotlib.pyplot as plt
