@@ -1,7 +1,8 @@
 """Clustering with associative memories, compatible with scikit-learn."""
 
 from ._clam import CLAMClusterer
+from ._crp import CRPAssociativeClusterer
 from ._elbo import CLAMELBOClusterer
 
-__all__ = ["CLAMClusterer", "CLAMELBOClusterer"]
+__all__ = ["CLAMClusterer", "CLAMELBOClusterer", "CRPAssociativeClusterer"]
 __version__ = "0.1.0.dev0"

@@ -89,7 +89,7 @@ class AssociativeClusterer(
             If a parameter, X or sample_weight is not valid. What an earlier fit left is
             kept.
         """
-        with _earlier_fit_kept(self):
+        with earlier_fit_kept(self):
             self._check_parameters()
             _forget_fit(self)
             self._fit(X, y, sample_weight)
@@ -100,6 +100,10 @@ class AssociativeClusterer(
         X = validate_data(self, X, dtype=[np.float64, np.float32])
         weights = check_sample_weight(sample_weight, X)
         task = Task.root(self, X, y, sample_weight, max_subtasks=self._n_starts())
+        self._fit_rows(X, weights, task)
+        task.end({})
+
+    def _fit_rows(self, X, weights, task):
         rows = distinct_rows(X, weights)
         check_spread(rows.values)
         random_state = check_random_state(self.random_state)
@@ -108,25 +112,15 @@ class AssociativeClusterer(
         self.history_ = np.asarray(learned.history)
         self.objective_ = float(self.history_[-1])
         self.n_iter_ = len(self.history_)
-        self._set_labels(X, weights, len(rows.values))
-        task.end({})
+        self._set_labels(X, weights)
 
-    def _set_labels(self, X, weights, n_distinct):
+    def _set_labels(self, X, weights):
         self.labels_ = self._labels(X)
-        _, euclidean = AssociativeClusterer._network(self, X)
+        memories = self._memories(X.shape[1]).astype(X.dtype)
         (inertia,) = sum_over(
-            target().squared_error, X, weights, euclidean, out=(self.labels_,)
+            target().squared_error, X, weights, memories, out=(self.labels_,)
         )
         self.inertia_ = float(inertia)
-        n_alive, n_clusters = len(np.unique(self.labels_)), len(self.cluster_centers_)
-        if n_alive < n_clusters:
-            warnings.warn(
-                f"Only {n_alive} of n_clusters={n_clusters} memories are the label of"
-                f" some row. X has {n_distinct} distinct rows of positive weight; if"
-                " that is enough, a larger beta keeps memories apart.",
-                ConvergenceWarning,
-                stacklevel=5,
-            )
 
     def predict(self, X):
         """Label of the memory with the largest posterior, for each row.
@@ -275,7 +269,7 @@ class AssociativeClusterer(
         X = self._check_X(X)
         X, memories = self._network(X)
         steps = MAX_RETRIEVAL_STEPS if n_steps is None else n_steps
-        tolerance = _rest_tolerance(memories) if n_steps is None else X.dtype.type(-1)
+        tolerance = rest_tolerance(memories) if n_steps is None else X.dtype.type(-1)
         dynamics = Dynamics.free(X.shape[1], steps, step_size, X.dtype)
         states, shift = np.empty(X.shape, X.dtype), np.empty(len(X), X.dtype)
         rows_of(
@@ -284,12 +278,8 @@ class AssociativeClusterer(
             passes=2 * (10 if n_steps is None else n_steps),
         )
         n_moving = np.count_nonzero(shift > tolerance)
-        if n_steps is None and n_moving:
-            warnings.warn(
-                f"{n_moving} of {len(X)} states still moved after {steps} steps.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
+        if n_steps is None:
+            warn_of_moving(n_moving, len(X))
         return states
 
     def trajectory(self, X, n_steps=10, step_size=0.3):
@@ -338,12 +328,43 @@ class AssociativeClusterer(
         """The likelihood of the memories."""
         return Likelihood()
 
+    def _memories(self, n_features):
+        """The memories, in the coordinates of X."""
+        return self._likelihood().memories(
+            self.cluster_centers_, np.log(self.weights_), self.beta_, n_features
+        )
+
     def _network(self, X):
         """X and the memories, in coordinates where the metric is Euclidean."""
-        memories = self._likelihood().memories(
-            self.cluster_centers_, np.log(self.weights_), self.beta_, X.shape[1]
-        )
-        return X, memories.astype(X.dtype)
+        memories = self._memories(X.shape[1]).astype(X.dtype)
+        X, centers = self._coordinates(X, memories.centers)
+        return X, memories._replace(centers=centers)
+
+    def _coordinates(self, *arrays):
+        """Points of X in coordinates where the metric is Euclidean."""
+        if not hasattr(self, "metric_"):
+            return arrays
+        dtype = arrays[0].dtype
+        memories = self._memories(arrays[0].shape[1]).astype(dtype)
+        matrix, middle = self._root().astype(dtype), self._middle().astype(dtype)
+        projected = []
+        for points in arrays:
+            out = np.empty_like(points)
+            rows_of(target().project, points - middle, memories, matrix, out=(out,))
+            projected.append(out)
+        return projected
+
+    def _middle(self):
+        """Where those coordinates are 0, so that they keep float32's precision."""
+        return self.weights_ @ self.cluster_centers_
+
+    def _root(self):
+        """Lower triangular root of the metric: metric_ = root @ root.T."""
+        return np.linalg.cholesky(self.metric_.astype(np.float64))
+
+    def _report(self, start, iteration, what):
+        if self.verbose:
+            print(f"Start {start + 1}, iteration {iteration}: {what}")
 
     def _rows_of(self, kernel, X, *shape):
         out = np.empty((len(X), *shape), X.dtype)
@@ -373,7 +394,18 @@ def check_step_size(step_size):
     )
 
 
-def _rest_tolerance(memories):
+def warn_of_moving(n_moving, n_states):
+    """Say so if states did not come to rest."""
+    if n_moving:
+        warnings.warn(
+            f"{n_moving} of {n_states} states still moved after {MAX_RETRIEVAL_STEPS}"
+            " steps.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+
+
+def rest_tolerance(memories):
     """Length of u - v below which a state rests: small beside the radius of a memory.
 
     The second part is what rounding leaves of the difference.
@@ -390,7 +422,7 @@ def _forget_fit(estimator):
 
 
 @contextmanager
-def _earlier_fit_kept(estimator):
+def earlier_fit_kept(estimator):
     """Undo what a fit has set if it does not come to its end."""
     before = vars(estimator).copy()
     try:

@@ -28,8 +28,8 @@ class Task:
         Its place in the tree; None: nobody listens.
     data : dict
         X, y and metadata, as hooks take them.
-    max_subtasks : int
-        Most subtasks it may have.
+    max_subtasks : int or None
+        Most subtasks it may have; None: not known before.
     """
 
     def __init__(self, estimator, context, data, max_subtasks):
@@ -47,6 +47,11 @@ class Task:
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         data = {"X": X, "y": y, "metadata": metadata}
         return cls(estimator, context, data, max_subtasks)
+
+    @classmethod
+    def silent(cls, estimator):
+        """A task that nobody hears of."""
+        return cls(estimator, None, {}, max_subtasks=None)
 
     def subtask(self, name, max_subtasks=0):
         """Begin a task below this one."""

@@ -9,7 +9,6 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import Learned, fitted_attributes
-from ._blocks import rows_of
 from ._callbacks import Iterations
 from ._checks import check_choice, check_number
 from ._flow import STEPS, flow, free_energies
@@ -427,24 +426,6 @@ class CLAMELBOClusterer(SeededClusterer):
 
     def _likelihood(self):
         return Likelihood(self.likelihood, self.nu)
-
-    def _network(self, X):
-        if not hasattr(self, "metric_"):
-            return super()._network(X)
-        _, memories = super()._network(X)
-        matrix = self._root().astype(X.dtype)
-        middle = (self.weights_ @ self.cluster_centers_).astype(X.dtype)
-        projected = []
-        for rows in (X - middle, memories.centers - middle):
-            out = np.empty_like(rows)
-            rows_of(target().project, rows, memories, matrix, out=(out,))
-            projected.append(out)
-        X, centers = projected
-        return X, memories._replace(centers=centers)
-
-    def _root(self):
-        """Lower triangular root of the metric: metric_ = root @ root.T."""
-        return np.linalg.cholesky(self.metric_.astype(np.float64))
 
 
 def _attributes(mixture, basis, offset):

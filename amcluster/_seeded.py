@@ -4,6 +4,7 @@ import warnings
 from numbers import Integral
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 
 from ._base import AssociativeClusterer
@@ -48,6 +49,19 @@ class SeededClusterer(AssociativeClusterer):
             )
         return 1
 
+    def _fit_rows(self, X, weights, task):
+        super()._fit_rows(X, weights, task)
+        n_alive, n_clusters = len(np.unique(self.labels_)), len(self.cluster_centers_)
+        if n_alive < n_clusters:
+            n_distinct = len(np.unique(X[weights > 0], axis=0))
+            warnings.warn(
+                f"Only {n_alive} of n_clusters={n_clusters} memories are the label of"
+                f" some row. X has {n_distinct} distinct rows of positive weight; if"
+                " that is enough, a larger beta keeps memories apart.",
+                ConvergenceWarning,
+                stacklevel=5,
+            )
+
     def _first_partition(self, X, rows, random_state, trim=0.0):
         """Rows given to the memories that learning starts with.
 
@@ -82,10 +96,6 @@ class SeededClusterer(AssociativeClusterer):
                 f" ({self.n_clusters}, {X.shape[1]}): (n_clusters, n_features)."
             )
         return centers - rows.offset
-
-    def _report(self, start, iteration, what):
-        if self.verbose:
-            print(f"Start {start + 1}, iteration {iteration}: {what}")
 
 
 def variance_about(rows, partition):

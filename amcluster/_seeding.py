@@ -72,6 +72,11 @@ def draw(mass, uniforms):
     return np.minimum(drawn, np.flatnonzero(mass)[-1])
 
 
+def draw_evenly(mass, size, random_state):
+    """Row numbers drawn in proportion to mass, spread evenly along their order."""
+    return draw(mass, (np.arange(size) + random_state.uniform()) / size)
+
+
 def random_rows(rows, n_clusters, random_state):
     """Distinct rows drawn at random by weight; all of them, repeated, if too few."""
     mass = rows.weights.copy()

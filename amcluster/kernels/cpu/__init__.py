@@ -1,5 +1,6 @@
 """Kernels for the CPU: numba, serial, nogil, cached on disk."""
 
+from .crp import seat
 from .dynamics import retrieve, trajectory
 from .expectation import expectation, project
 from .posterior import label, log_evidence, logits, posterior, squared_error
@@ -19,6 +20,7 @@ __all__ = [
     "reconstruction_gradient",
     "reconstruction_loss",
     "retrieve",
+    "seat",
     "squared_error",
     "swap_costs",
     "trajectory",

@@ -1,0 +1,55 @@
+"""Memories too small to be clusters are dissolved: their rows go to the others."""
+
+import numpy as np
+
+from ._blocks import rows_of, sum_over
+from ._nonparametric import Grown
+from .kernels import target
+
+
+def dissolve(rows, grown, model, min_size, soft):
+    """Drop the smallest memory and count again, while one has too few rows.
+
+    A memory's size is the weight of the rows it is the label of. The others keep their
+    centers and beta, so that rows of a dropped memory stay as strange as they were.
+
+    Parameters
+    ----------
+    rows : DistinctRows
+    grown : Grown
+    model : Nonparametric
+    min_size : float
+    soft : bool
+        Whether counts are sums of responsibilities, or of labels.
+
+    Returns
+    -------
+    Grown
+        With one memory at least.
+    """
+    sizes = _sizes(rows, grown, model)
+    while len(sizes) > 1 and sizes.min() < min_size:
+        kept = np.arange(len(sizes)) != sizes.argmin()
+        grown = Grown(grown.centers[kept], grown.counts[kept], grown.beta)
+        sizes = _sizes(rows, grown, model)
+        counts = _responsible(rows, grown, model) if soft else sizes
+        grown = grown._replace(counts=counts)
+    return grown
+
+
+def _sizes(rows, grown, model):
+    labels = np.empty(len(rows.values), np.intp)
+    memories = model.memories(grown).astype(rows.values.dtype)
+    rows_of(target().label, rows.values, memories, out=(labels,))
+    sizes = np.bincount(labels, rows.weights, len(grown.counts))
+    return np.where(grown.counts > model.restaurant.discount, sizes, 0.0)
+
+
+def _responsible(rows, grown, model):
+    memories = model.memories(grown).astype(rows.values.dtype)
+    _, counts, *_ = sum_over(
+        *(target().expectation, rows.values, rows.weights, memories),
+        out=(np.empty(len(rows.values)),),
+        passes=4,
+    )
+    return counts
