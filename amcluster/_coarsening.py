@@ -19,7 +19,7 @@ from ._seeding import draw_evenly
 from .kernels import Memories, target
 
 # The first level has this many rows a memory, or fewer memories: 2 * sqrt(rows).
-ROWS_PER_MEMORY = 8
+ROWS_PER_MEMORY = 4
 # EM steps a level, and where levels are few and matter most.
 STEPS = 8
 SETTLING_STEPS, SETTLED = 32, 30
@@ -54,11 +54,14 @@ class SoftObjective:
     ----------
     rows : DistinctRows
     model : Nonparametric
+    tol : float
+        See `settle`.
     """
 
-    def __init__(self, rows, model):
+    def __init__(self, rows, model, tol):
         self.rows = rows
         self.model = model
+        self.tol = tol
         self.total = rows.total_weight
         self.least_variance = float(np.finfo(rows.values.dtype).eps)
 
@@ -70,26 +73,22 @@ class SoftObjective:
         return Grown(centers, counts, self._beta(partition.inertia, len(counts)))
 
     def settle(self, grown, n_steps):
-        """A number of EM steps."""
+        """EM steps, until one gains no more than `tol` nats per row and feature."""
         least = max(LEAST_COUNT, 2 * self.model.restaurant.discount)
+        least_gain = self.tol * self.total * self.model.n_features
+        evidence = -np.inf
         for _ in range(n_steps):
-            _, counts, sums, squares = self._expectation(grown)
+            before = evidence
+            evidence, counts, sums, squares = self._expectation(grown)
+            evidence += self._log_normaliser(grown.beta)
+            if abs(evidence - before) <= least_gain:
+                break
             alive = counts >= min(least, counts.max())
             counts = counts[alive]
             centers = sums[alive] / counts[:, None]
             steps = np.square(centers - grown.centers[alive]).sum(axis=1)
             scatter = squares - counts @ steps
             grown = Grown(centers, counts, self._beta(scatter, len(counts)))
-        return grown
-
-    def finish(self, grown, max_iter, tol):
-        """EM steps until one gains no more than tol nats per row and feature."""
-        evidence = -np.inf
-        for _ in range(max_iter):
-            before, evidence = evidence, self._log_evidence(grown)
-            if evidence - before <= tol * self.total * self.model.n_features:
-                break
-            grown = self.settle(grown, 1)
         return grown
 
     def value(self, grown):
@@ -129,10 +128,6 @@ class SoftObjective:
             passes=4,
         )
         return evidence, counts, sums, squares
-
-    def _log_evidence(self, grown):
-        evidence, *_ = self._expectation(grown)
-        return evidence + self._log_normaliser(grown.beta)
 
     def _log_normaliser(self, beta):
         return self.total * self.model.effective_dimension / 2 * log(beta / np.pi)

@@ -197,7 +197,7 @@ def first_numbers(total_weight, n_rows):
     return [2**i for i in range(max(1, int(most)).bit_length())]
 
 
-def lower(collapsed, rows, n_memories, random_state, *, by_flow, max_iter, tol, watch):
+def lower(collapsed, rows, random_state, n_memories, watch, *, by_flow, max_iter, tol):
     """Lower -L / N from a k-means partition, in rounds, until one gains too little.
 
     A round is a sweep over the rows, then all merges that pay, then, if the sweep moved
@@ -208,9 +208,12 @@ def lower(collapsed, rows, n_memories, random_state, *, by_flow, max_iter, tol, 
     collapsed : Collapsed
     rows : DistinctRows
         In float64.
+    random_state : RandomState
     n_memories : int
         To start from.
-    random_state : RandomState
+    watch : callable
+        ``watch(n_rounds, objective, grown)`` is called for each round and may return
+        True to stop.
     by_flow : bool
         Whether a row makes a memory where its state flows to the base measure. Such a
         sweep may lose; it is then not taken, and the run ends.
@@ -218,9 +221,6 @@ def lower(collapsed, rows, n_memories, random_state, *, by_flow, max_iter, tol, 
         Most rounds.
     tol : float
         Least gain of a round, in nats per row and feature.
-    watch : callable
-        ``watch(n_rounds, objective, grown)`` is called for each round and may return
-        True to stop.
 
     Returns
     -------

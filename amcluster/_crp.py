@@ -290,14 +290,14 @@ class CRPAssociativeClusterer(AssociativeClusterer):
                 break
         grown, soft = best.grown, self.assignment == "soft"
         if soft:
-            grown = SoftObjective(rows, model).finish(grown, self.max_iter, self.tol)
+            grown = SoftObjective(rows, model, self.tol).settle(grown, self.max_iter)
         grown = dissolve(rows, grown, model, self.min_cluster_size, soft)
         return Learned(attributes(grown) | {"runs_": np.array(tried)}, best.history)
 
     def _starts(self, rows, sample, model, random_state):
         """Functions of `watch` that each come to an outcome."""
         if self.assignment == "soft":
-            objective = SoftObjective(sample, model)
+            objective = SoftObjective(sample, model, self.tol)
             grow = partial(coarsen, objective, random_state)
             return [grow] * self._n_repeats()
         rows = rows._replace(values=rows.values.astype(np.float64))
