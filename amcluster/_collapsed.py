@@ -73,6 +73,12 @@ class Tables(NamedTuple):
             tables.append(np.delete(joined, last, axis=0))
         return Tables(*tables)
 
+    def live(self, labels):
+        """Without free slots, and the labels in these tables."""
+        is_live = self.members > 0
+        names = np.cumsum(is_live) - 1
+        return Tables(*(array[is_live] for array in self)), names[labels]
+
     @property
     def squares(self):
         """|S|^2 of each memory."""

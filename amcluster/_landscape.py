@@ -42,33 +42,48 @@ class Landscape(NamedTuple):
         of_memories, of_base = self._evidences(rows)
         return expit(of_base - of_memories)
 
-    def drift(self, rows):
-        """Minus half the gradient of the energy, for states."""
-        new = self.new_memory(rows)[:, None]
+    def drift(self, states):
+        """Minus half the gradient of the energy, and how strongly memories pull.
+
+        The pull is 1 where a memory has the whole posterior, and gamma / beta where the
+        base measure has.
+        """
+        new = self.new_memory(states)[:, None]
         ratio = self.base.beta / self.memories.beta
-        mean, shift = np.empty_like(rows), np.empty(len(rows), self.dtype)
-        one_step = Dynamics.free(rows.shape[1], 1, 1.0, self.dtype)
+        mean, shift = np.empty_like(states), np.empty(len(states), self.dtype)
+        one_step = Dynamics.free(states.shape[1], 1, 1.0, self.dtype)
         rows_of(
-            *(target().retrieve, rows, self.memories, one_step, shift.dtype.type(-1)),
+            *(target().retrieve, states, self.memories, one_step, self.dtype.type(-1)),
             out=(mean, shift),
         )
-        return (1 - new) * (mean - rows) + new * ratio * (self.base.centers - rows)
+        to_base = self.base.centers - states
+        drift = (1 - new) * (mean - states) + new * ratio * to_base
+        return drift, 1 - new + new * ratio
 
     def flow(self, states, n_steps, step_size):
         """The states v(0), ..., v(T), in a list."""
         path = [states]
         for _ in range(n_steps):
-            path.append(path[-1] + self.dtype.type(step_size) * self.drift(path[-1]))
+            drift, _ = self.drift(path[-1])
+            path.append(path[-1] + self.dtype.type(step_size) * drift)
         return path
 
     def rest(self, states, step_size):
-        """The states when they move no more, and how many still did at the end."""
+        """The states when they move no more, and how many still did at the end.
+
+        Far from all memories the drift is slow. Steps are longer there, up to the
+        radius of a memory and to where the base measure alone would put the state: the
+        way is the same, and the energy still falls.
+        """
         states, moving = states.copy(), np.arange(len(states))
-        tolerance = rest_tolerance(self.memories)
+        tolerance, radius = rest_tolerance(self.memories), self.memories.beta**-0.5
         for _ in range(MAX_RETRIEVAL_STEPS):
-            drift = self.drift(states[moving])
-            states[moving] += self.dtype.type(step_size) * drift
-            moving = moving[np.linalg.norm(drift, axis=1) > tolerance]
+            drift, pull = self.drift(states[moving])
+            length = np.linalg.norm(drift, axis=1, keepdims=True)
+            longer = np.maximum(1, radius / np.maximum(length, tolerance))
+            step = self.dtype.type(step_size) * np.minimum(longer, 1 / pull)
+            states[moving] += step * drift
+            moving = moving[(length > tolerance * pull)[:, 0]]
             if not len(moving):
                 break
         return states, len(moving)

@@ -1,4 +1,4 @@
-"""Following a stream: one collapsed pass over each batch, then merges."""
+"""Following a stream: collapsed passes over each batch, and merges."""
 
 from typing import NamedTuple
 
@@ -10,6 +10,8 @@ from .kernels import target
 
 # A memory that has decayed to less than this many rows is dropped.
 LEAST_COUNT = 1e-3
+# Most passes over a batch.
+PASSES = 10
 
 
 class Seated(NamedTuple):
@@ -29,11 +31,13 @@ def decayed(grown, factor, discount):
 
 
 def follow(rows, grown, model, by_flow):
-    """Seat the rows of a batch in canonical order; then merge memories it made.
+    """Seat the rows of a batch, in canonical order; then merge memories it made.
 
-    Counts and sums are exact. A new memory is merged with another where that gains; two
-    old ones are left alone, as soft memories may overlap more than seats can tell. Beta
-    follows the scatter about the memories.
+    Rows of the batch may change seats in further passes, since the first see memories
+    that later ones have not yet come to; earlier rows stay. Counts and sums are exact.
+    A new memory is merged with another where that gains; two old ones are left alone,
+    as soft memories may overlap more than seats can tell. Beta follows the scatter
+    about the memories.
 
     Parameters
     ----------
@@ -49,23 +53,31 @@ def follow(rows, grown, model, by_flow):
     -------
     Seated
     """
-    n_old, n_rows = len(grown.counts), len(rows.values)
+    n_old, n_before = len(grown.counts), grown.counts.sum()
     never_leave = np.full(n_old, np.iinfo(np.int64).max // 2)
     old = Tables(grown.counts, never_leave, grown.centers * grown.counts[:, None])
-    tables, labels = old.with_room(n_rows), np.full(n_rows, -1)
-    evidence = Collapsed(model, old.counts.sum() + rows.total_weight, 0.0)
+    evidence = Collapsed(model, n_before + rows.total_weight, 0.0)
     seat_model = evidence.seat_model(grown.beta, by_flow)
-    target("cpu").seat(rows.values, rows.weights, seat_model, labels, tuple(tables))
-    tables = Tables(*(array[: labels.max(initial=n_old - 1) + 1] for array in tables))
-    is_new = np.arange(len(tables.counts)) >= n_old
-    tables, names = merge_all(evidence, tables, grown.beta, movable=is_new)
-
-    scatter = model.scatter(grown.beta, old.counts.sum(), n_old)
+    tables, labels = old, np.full(len(rows.values), -1)
+    for _ in range(PASSES):
+        roomy = tables.with_room(len(labels))
+        moved = target("cpu").seat(
+            rows.values, rows.weights, seat_model, labels, tuple(roomy)
+        )
+        tables, labels = roomy.live(labels)
+        is_new = np.arange(len(tables.counts)) >= n_old
+        tables, names = merge_all(evidence, tables, grown.beta, movable=is_new)
+        labels = names[labels]
+        if not moved:
+            break
+    scatter = model.scatter(grown.beta, n_before, n_old)
     scatter += rows.weights @ np.square(rows.values).sum(axis=1)
     scatter += (old.squares / old.counts).sum() - (tables.squares / tables.counts).sum()
-    least = np.finfo(np.float64).eps / model.base_precision
     beta = model.fitted_beta(
-        scatter, tables.counts.sum(), len(tables.counts), least_variance=least
+        scatter,
+        tables.counts.sum(),
+        len(tables.counts),
+        least_variance=np.finfo(np.float64).eps / model.base_precision,
     )
     centers = tables.sums / tables.counts[:, None]
-    return Seated(Grown(centers, tables.counts, beta), names[labels])
+    return Seated(Grown(centers, tables.counts, beta), labels)

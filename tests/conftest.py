@@ -2,8 +2,18 @@
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from sklearn import datasets
 from sklearn.preprocessing import StandardScaler
+
+settings.register_profile(
+    "amcluster",
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("amcluster")
 
 REAL_SETS = ("iris", "wine", "breast_cancer", "digits")
 

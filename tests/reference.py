@@ -6,6 +6,7 @@ One state at a time, in the notation of the papers: x a row, v a state, mu the m
 
 import numpy as np
 from scipy.special import logsumexp, softmax
+from scipy.stats import norm
 
 
 def logits(v, mu, log_w, beta, seen=None):
@@ -64,3 +65,23 @@ def gradient(X, weights, mu, log_w, beta, lam, n_steps, hidden=None):
             d_log_w += r / (2 * beta)
             g = g - h + r @ mu
     return d_mu, d_log_w
+
+
+def log_predictive(x, rows, beta, rho):
+    """log p(x | rows of the same memory), with base measure N(0, I / (2 rho))."""
+    precision = rho + len(rows) * beta
+    mean = beta * np.sum(rows, axis=0) / precision
+    variance = 0.5 / precision + 0.5 / beta
+    return norm.logpdf(x, mean, np.sqrt(variance)).sum()
+
+
+def log_joint(X, labels, alpha, d, beta, rho):
+    """log p(X, labels): the product of sequential predictives, in the given order."""
+    total = 0.0
+    for i, (x, label) in enumerate(zip(X, labels, strict=True)):
+        mates = X[:i][labels[:i] == label]
+        n_tables = len(np.unique(labels[:i]))
+        weight = len(mates) - d if len(mates) else alpha + d * n_tables
+        total += log_predictive(x, mates.reshape(-1, X.shape[1]), beta, rho)
+        total += np.log(weight / (alpha + i)) if i else 0.0
+    return total

@@ -12,7 +12,7 @@ from ._jit import kernel
 from .posterior import squared_distance
 
 # A flow that has not come to rest after this many steps is between two memories.
-FLOW_STEPS = 200
+FLOW_STEPS = 1000
 FLOW_TOLERANCE = 1e-6
 
 
@@ -161,6 +161,7 @@ def flows_to_base(row, model, counts, sums, n_slots):
     log_base = math.log(new_weight)
     log_base += 0.5 * model.effective_dimension * math.log(ratio)
     sharpness = model.tempering * beta
+    radius = 1.0 / math.sqrt(sharpness)
     logits, center = np.empty(n_slots + 1), np.empty(row.shape[0])
     for _ in range(FLOW_STEPS):
         logits[n_slots] = log_base - sharpness * ratio * (state * state).sum()
@@ -177,7 +178,10 @@ def flows_to_base(row, model, counts, sums, n_slots):
         for k in range(n_slots):
             if counts[k] > 0:
                 drift += weights[k] * (sums[k] / counts[k] - state)
-        state += drift
-        if (drift * drift).sum() <= FLOW_TOLERANCE**2:
+        pull = 1.0 - weights[n_slots] * (1.0 - ratio)
+        length = math.sqrt((drift * drift).sum())
+        if length <= FLOW_TOLERANCE * radius * pull:
             break
+        # Steps as in `_landscape.Landscape.rest`: the drift is slow far from memories.
+        state += min(max(1.0, radius / length), 1.0 / pull) * drift
     return logits[n_slots] >= largest

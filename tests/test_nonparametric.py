@@ -1,0 +1,257 @@
+"""The restaurant prior and the collapsed objective against their definitions."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scipy.special import digamma, gammaln
+from scipy.stats import multivariate_normal
+
+from amcluster._canonical import DistinctRows
+from amcluster._collapsed import Collapsed, Tables, lower, merge_all, split_all
+from amcluster._nonparametric import ChineseRestaurant, Nonparametric
+from amcluster.kernels import target
+
+from . import reference
+
+seeds = st.integers(0, 2**31)
+priors = st.builds(
+    lambda d, more: ChineseRestaurant(more - d, d),
+    st.sampled_from([0.0, 0.3, 0.8]),
+    st.floats(0.01, 5.0),
+)
+
+
+def never(*_):
+    return False
+
+
+@st.composite
+def partitions(draw, *, misfit=True):
+    """Rows, labels without gaps, and a model, exact or tempered."""
+    rng = np.random.default_rng(draw(seeds))
+    n_rows, n_features = rng.integers(2, 15), rng.integers(1, 4)
+    X = rng.normal(size=(n_rows, n_features))
+    labels = np.unique(rng.integers(0, rng.integers(1, 6), n_rows), return_inverse=True)
+    dimension, divisor = float(n_features), 1.0
+    if misfit and draw(st.booleans()):
+        dimension, divisor = rng.uniform(0.5, n_features), rng.uniform(0.1, 1)
+    prior, rho = draw(priors), rng.uniform(0.1, 2)
+    model = Nonparametric(prior, n_features, dimension, divisor, rho)
+    rows = DistinctRows(X, np.ones(n_rows), np.zeros(n_features))
+    return rows, labels[1], model
+
+
+def collapsed_of(rows, model):
+    squares = rows.weights @ np.square(rows.values).sum(axis=1)
+    return Collapsed(model, rows.total_weight, squares)
+
+
+def value(rows, labels, model, beta):
+    labels = np.unique(labels, return_inverse=True)[1]
+    tables = Tables.count(rows, labels, labels.max() + 1)
+    return collapsed_of(rows, model).value(tables, beta)
+
+
+# The prior
+
+
+@pytest.mark.parametrize(("alpha", "d"), [(1.5, 0.0), (0.5, 0.4), (-0.2, 0.5)])
+def test_expected_number_of_tables(alpha, d):
+    total, n_runs = 40, 3000
+    prior, rng = ChineseRestaurant(alpha, d), np.random.default_rng(0)
+    found = np.empty(n_runs)
+    for run in range(n_runs):
+        counts = np.ones(1)
+        for _ in range(total - 1):
+            weights = np.append(counts - d, prior.new_weight(len(counts)))
+            table = rng.choice(len(weights), p=weights / weights.sum())
+            counts = np.append(counts, 0) if table == len(counts) else counts
+            counts[table] += 1
+        found[run] = len(counts)
+    if d == 0:
+        expected = alpha * (digamma(alpha + total) - digamma(alpha))
+    else:
+        ratio = gammaln(alpha + d + total) + gammaln(alpha + 1)
+        ratio -= gammaln(alpha + d) + gammaln(alpha + total)
+        expected = np.exp(ratio) / d - alpha / d
+    assert abs(found.mean() - expected) < 4 * found.std() / np.sqrt(n_runs)
+
+
+@pytest.mark.parametrize(("alpha", "d"), [(1.5, 0.0), (0.5, 0.4), (-0.2, 0.5)])
+def test_probabilities_of_all_partitions_sum_to_one(alpha, d):
+    prior = ChineseRestaurant(alpha, d)
+    partitions = {(0,)}
+    for _ in range(5):  # restricted growth strings: every partition of six rows
+        partitions = {(*p, k) for p in partitions for k in range(max(p) + 2)}
+    total = 0.0
+    for partition in partitions:
+        counts = np.bincount(partition)
+        log_p = prior.log_sizes(counts).sum() + prior.log_tables(len(counts))
+        total += np.exp(log_p + prior.log_total(6))
+    np.testing.assert_allclose(total, 1)
+
+
+# The collapsed objective
+
+
+@given(partitions(misfit=False), st.floats(0.1, 5), seeds)
+def test_objective_is_the_product_of_predictives_in_any_order(partition, beta, seed):
+    rows, labels, model = partition
+    order = np.random.default_rng(seed).permutation(len(labels))
+    prior, rho = model.restaurant, model.base_precision
+    expected = reference.log_joint(
+        rows.values[order],
+        labels[order],
+        *(prior.concentration, prior.discount, beta, rho),
+    )
+    np.testing.assert_allclose(value(rows, labels, model, beta), expected)
+
+
+def test_objective_of_one_memory_is_a_normal_density():
+    rng = np.random.default_rng(0)
+    X, beta, rho = rng.normal(size=(5, 1)), 0.8, 0.3
+    model = Nonparametric(ChineseRestaurant(1.0, 0.0), 1, 1.0, 1.0, rho)
+    rows = DistinctRows(X, np.ones(5), np.zeros(1))
+    covariance = np.full((5, 5), 0.5 / rho) + 0.5 / beta * np.eye(5)
+    expected = multivariate_normal(np.zeros(5), covariance).logpdf(X[:, 0])
+    expected += gammaln(5) - gammaln(6)  # all at one table, with concentration 1
+    np.testing.assert_allclose(value(rows, np.zeros(5, int), model, beta), expected)
+
+
+@given(partitions(), st.floats(0.1, 5))
+def test_merge_gains_are_differences(partition, beta):
+    rows, labels, model = partition
+    assume(labels.max() > 0)
+    tables = Tables.count(rows, labels, labels.max() + 1)
+    gains = collapsed_of(rows, model).merge_gains(tables, beta)
+    before = value(rows, labels, model, beta)
+    for a in range(labels.max() + 1):
+        for b in range(a):
+            after = value(rows, np.where(labels == a, b, labels), model, beta)
+            np.testing.assert_allclose(gains[a, b], after - before, atol=1e-8)
+
+
+@given(partitions(), st.floats(0.1, 5))
+def test_merges_and_splits_never_lose(partition, beta):
+    rows, labels, model = partition
+    collapsed = collapsed_of(rows, model)
+    tables = Tables.count(rows, labels, labels.max() + 1)
+    merged, names = merge_all(collapsed, tables, beta)
+    at_start = value(rows, labels, model, beta)
+    after_merges = value(rows, names[labels], model, beta)
+    assert after_merges >= at_start - 1e-9
+    recounted = Tables.count(rows, names[labels], len(merged.counts))
+    for kept, counted in zip(merged, recounted, strict=True):
+        np.testing.assert_allclose(kept, counted, atol=1e-10)
+
+    split, split_tables = split_all(
+        collapsed, rows, labels.copy(), tables, beta, np.random.RandomState(0)
+    )
+    assert value(rows, split, model, beta) >= at_start - 1e-9
+    np.testing.assert_array_equal(
+        split_tables.counts, np.bincount(split, minlength=len(split_tables.counts))
+    )
+
+
+def test_splits_separate_two_clusters():
+    rng = np.random.default_rng(0)
+    X = np.concatenate([rng.normal(-4, 1, (20, 1)), rng.normal(4, 1, (20, 1))])
+    rows = DistinctRows(X, np.ones(40), np.zeros(1))
+    model = Nonparametric(ChineseRestaurant(1e-3, 0.0), 1, 1.0, 1.0, 0.03)
+    labels = np.zeros(40, int)
+    tables = Tables.count(rows, labels, 1)
+    labels, tables = split_all(
+        *(collapsed_of(rows, model), rows, labels, tables, 0.5),
+        np.random.RandomState(0),
+    )
+    assert len(tables.counts) == 2
+    assert len(set(labels[:20])) == len(set(labels[20:])) == 1
+
+
+@given(partitions(), st.floats(0.1, 5), st.booleans())
+def test_a_sweep_takes_the_best_seat_for_each_row(partition, beta, arriving):
+    """Against the objective, computed anew for every seat that a row could take."""
+    rows, labels, model = partition
+    expected = np.full(len(labels), -1) if arriving else labels.copy()
+    n_memories = 0 if arriving else labels.max() + 1
+    for i in range(len(labels)):
+        others = np.delete(np.arange(len(labels)), i)
+        others = others[expected[others] >= 0]
+        seats = [*np.unique(expected[others]), expected.max() + 1]
+
+        def after(seat, i=i, others=others):
+            part = np.append(expected[others], seat)
+            chosen = rows.values[np.append(others, i)]
+            here = DistinctRows(chosen, np.ones(len(chosen)), rows.offset)
+            return value(here, part, model, beta)
+
+        values = [after(seat) for seat in seats]
+        assume(np.ptp(np.sort(values)[-2:]) > 1e-6 or len(values) == 1)
+        expected[i] = seats[int(np.argmax(values))]
+
+    found = np.full(len(labels), -1) if arriving else labels.copy()
+    empty = Tables(np.zeros(0), np.zeros(0, int), np.zeros((0, rows.values.shape[1])))
+    tables = empty if arriving else Tables.count(rows, labels, n_memories)
+    tables = tables.with_room(len(labels))
+    seat_model = collapsed_of(rows, model).seat_model(beta, by_flow=False)
+    target("cpu").seat(rows.values, rows.weights, seat_model, found, tuple(tables))
+    np.testing.assert_array_equal(
+        *(
+            np.unique(x, return_inverse=True)[1]
+            for x in map(first_seen, (found, expected))
+        )
+    )
+    recounted = Tables.count(rows, found, len(tables.counts))
+    for kept, counted in zip(tables, recounted, strict=True):
+        np.testing.assert_allclose(kept, counted, atol=1e-9)
+
+
+def first_seen(labels):
+    """Labels renamed by the first row that has them."""
+    return np.array([np.flatnonzero(labels == label)[0] for label in labels])
+
+
+def test_a_light_row_makes_no_memory():
+    """With a discount, every memory needs a weight of more than that."""
+    rows = DistinctRows(np.array([[0.0], [9.0]]), np.array([1.0, 0.2]), np.zeros(1))
+    model = Nonparametric(ChineseRestaurant(1.0, 0.5), 1, 1.0, 1.0, 0.01)
+    empty = Tables(np.zeros(0), np.zeros(0, int), np.zeros((0, 1))).with_room(2)
+    labels = np.full(2, -1)
+    seat_model = collapsed_of(rows, model).seat_model(2.0, by_flow=False)
+    target("cpu").seat(rows.values, rows.weights, seat_model, labels, tuple(empty))
+    assert labels.tolist() == [0, 0]
+    # Nor does it stay behind when a heavy row leaves.
+    tables = Tables.count(rows, labels, 1).with_room(2)
+    moved = target("cpu").seat(
+        rows.values, rows.weights, seat_model, labels, tuple(tables)
+    )
+    assert moved == 0
+    assert labels.tolist() == [0, 0]
+
+
+@given(partitions(), st.booleans())
+def test_runs_never_rise(partition, by_flow):
+    rows, _, model = partition
+    outcome = lower(
+        *(collapsed_of(rows, model), rows, np.random.RandomState(0), 2, never),
+        by_flow=by_flow,
+        max_iter=20,
+        tol=0.0,
+    )
+    assert (np.diff(outcome.history) <= 0).all()
+    np.testing.assert_allclose(outcome.grown.counts.sum(), rows.total_weight)
+
+
+@given(partitions())
+def test_beta_maximises_the_exact_evidence(partition):
+    rows, labels, model = partition
+    exact = model._replace(effective_dimension=float(model.n_features), misfit=1.0)
+    tables = Tables.count(rows, labels, labels.max() + 1)
+    squares = np.square(tables.sums).sum(axis=1) / tables.counts
+    assume(np.square(rows.values).sum() - squares.sum() > 0.1)
+    collapsed = collapsed_of(rows, exact)
+    best = collapsed_of(rows, model).restricted_beta(tables)
+    there = collapsed.value(tables, best)
+    for factor in (0.97, 1.03):
+        assert collapsed.value(tables, best * factor) <= there + 1e-6
