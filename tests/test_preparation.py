@@ -1,0 +1,131 @@
+"""What is learned of noise, against scikit-learn and known distributions."""
+
+import numpy as np
+import pytest
+from scipy.stats import special_ortho_group
+from sklearn.covariance import ledoit_wolf
+
+from amcluster._canonical import distinct_rows
+from amcluster._preparation import (
+    Residuals,
+    _whitening,
+    cell_residuals,
+    coordinates,
+    dimension_of_lengths,
+    effective_dimension,
+    prepare,
+)
+
+
+def prepared(X, weights=None, learn_metric=True):
+    rows = distinct_rows(X, np.ones(len(X)) if weights is None else weights)
+    return rows, prepare(rows, np.random.RandomState(0), learn_metric)
+
+
+def noise(spectrum, size, seed=0):
+    values = np.random.default_rng(seed).normal(size=(size, len(spectrum)))
+    return Residuals(values * np.sqrt(spectrum), np.ones(size), float(size))
+
+
+@pytest.mark.parametrize("spectrum", [np.ones(6), 1 / np.arange(1, 30)], ids=len)
+def test_effective_dimension_of_a_known_covariance(spectrum):
+    expected = spectrum.sum() ** 2 / np.square(spectrum).sum()
+    many = effective_dimension(noise(spectrum, 20_000))
+    np.testing.assert_allclose(many, expected, rtol=0.02)
+
+
+def test_effective_dimension_needs_few_rows():
+    """The plain ratio is that of the sample, no more than its number of rows."""
+    spectrum = 1 / np.sqrt(np.arange(1, 60))
+    expected = spectrum.sum() ** 2 / np.square(spectrum).sum()
+    found = [effective_dimension(noise(spectrum, 25, seed)) for seed in range(200)]
+    # The trace of S^2 is unbiased; its inverse is nearly so.
+    np.testing.assert_allclose(np.median(found), expected, rtol=0.1)
+    plain = []
+    for seed in range(200):
+        covariance = noise(spectrum, 25, seed).covariance
+        plain.append(np.trace(covariance) ** 2 / np.square(covariance).sum())
+    assert np.median(plain) < 0.6 * expected
+
+
+@pytest.mark.parametrize("n_features", [1, 3, 20])
+def test_dimension_of_gaussian_lengths(n_features):
+    found = dimension_of_lengths(noise(np.ones(n_features), 20_000))
+    np.testing.assert_allclose(found, n_features, rtol=0.05)
+
+
+def test_dimension_of_heavy_tails_is_low():
+    residuals = noise(np.ones(10), 5000)
+    heavy = np.random.default_rng(1).chisquare(3, size=(5000, 1)) / 3
+    residuals = residuals._replace(values=residuals.values / np.sqrt(heavy))
+    assert dimension_of_lengths(residuals) < 4
+    nearly_all_zero = residuals._replace(
+        values=residuals.values * np.logspace(0, -30, 5000)[:, None]
+    )
+    assert dimension_of_lengths(nearly_all_zero) == 0.5
+
+
+def test_whitening_is_by_half_of_ledoit_wolf():
+    residuals = noise(np.array([4.0, 1.0, 0.2]), 50)
+    shrunk, _ = ledoit_wolf(residuals.values, assume_centered=True)
+    expected = shrunk / 2 + np.eye(3) * np.trace(shrunk) / 6
+    root = _whitening(residuals)
+    np.testing.assert_allclose(np.linalg.inv(root @ root.T), expected)
+
+
+def test_residuals_are_unbiased():
+    """Their mean square is the variance within cells, with a degree lost for each."""
+    X = np.random.default_rng(0).normal(size=(300, 3))
+    rows = distinct_rows(np.repeat(X, 2, axis=0), np.ones(600))
+    residuals = cell_residuals(rows, np.random.RandomState(0))
+    assert (residuals.weights == 2).all()
+    n_cells = int(np.sqrt(600) / 1.5)
+    assert residuals.freedom == 600 - n_cells
+    copies = distinct_rows(X, np.full(300, 2.0))
+    same = cell_residuals(copies, np.random.RandomState(0))
+    np.testing.assert_array_equal(residuals.values, same.values)
+
+
+def test_blobs_fit_and_heavy_tails_do_not():
+    rng = np.random.default_rng(0)
+    centers = 10 * np.eye(5)[rng.integers(0, 5, 1000)]
+    _, of_blobs = prepared(centers + rng.normal(size=(1000, 5)))
+    assert of_blobs.misfit > 0.85
+    assert of_blobs.effective_dimension > 4.8
+    _, of_tails = prepared(centers + rng.standard_t(2.5, size=(1000, 5)))
+    assert of_tails.misfit < 0.7
+
+
+@pytest.mark.parametrize("learn_metric", [True, False])
+def test_coordinates(learn_metric):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 4)) * [1.0, 10.0, 0.1, 3.0] + 7.0
+    rows, result = prepared(X, learn_metric=learn_metric)
+    inside = coordinates(rows, result.matrix)
+    np.testing.assert_allclose(np.square(inside.values).mean(), 1)
+    np.testing.assert_allclose(np.linalg.det(result.metric), 1)
+    a, b = rows.values[:2]
+    squared = result.scale * (a - b) @ result.metric @ (a - b)
+    np.testing.assert_allclose(
+        squared, np.square(inside.values[0] - inside.values[1]).sum()
+    )
+    _, larger = prepared(X * 4.0, learn_metric=learn_metric)
+    np.testing.assert_array_equal(larger.matrix * 4.0, result.matrix)
+
+
+def test_metric_of_fewer_dimensions_is_the_identity_outside():
+    rng = np.random.default_rng(0)
+    turn = special_ortho_group.rvs(6, random_state=0)
+    X = np.pad(rng.normal(size=(5, 4)), ((0, 0), (0, 2))) @ turn
+    _, result = prepared(X)
+    assert result.rank == 4
+    outside = turn[4:]
+    np.testing.assert_allclose(result.metric @ outside.T, outside.T, atol=1e-10)
+    np.testing.assert_allclose(np.linalg.slogdet(result.metric)[1], 0, atol=1e-8)
+
+
+@pytest.mark.parametrize("X", [np.ones((5, 2)), np.eye(3), np.eye(2)[[0, 1] * 50]])
+def test_without_noise_the_model_is_taken_as_exact(X):
+    _, result = prepared(X)
+    assert result.misfit == 1
+    assert result.effective_dimension == result.rank
