@@ -117,6 +117,8 @@ def test_retrieve_far_from_the_origin_and_in_float32(X):
     assert states.dtype == np.float32
     nearest = clam.cluster_centers_[clam.labels_]
     assert np.mean(np.linalg.norm(states - nearest, axis=1) < 0.1) > 0.9
+    # Between soft memories the state is a sum: its rounding must not look like a move.
+    CLAMClusterer(4, beta=0.15, random_state=0).fit(far).retrieve(far)
 
 
 def test_retrieve_says_when_states_still_move():

@@ -145,13 +145,14 @@ def test_swaps_keep_to_their_budget(blobs, monkeypatch):
     assert 10 <= len(calls) <= 10 + 1 + _seeding.SWAP_ITERATIONS + 100
 
 
-@pytest.mark.parametrize("n_clusters", [1, 2, 5])
+@pytest.mark.parametrize("n_clusters", [1, 4, 5])
 def test_seed_is_no_worse_than_without_swaps(blobs, n_clusters):
+    """Four for five blobs: there are many places to end, and the seeds may be best."""
     rows = rows_from(blobs)
-    inertias = [
-        partition_rows(
-            rows, seed(rows, n_clusters, random_state(), swaps=swaps)
-        ).inertia
-        for swaps in (False, True)
-    ]
-    assert inertias[1] <= inertias[0]
+    for number in range(5):
+        without, swapped = (
+            seed(rows, n_clusters, random_state(number), swaps=swaps)
+            for swaps in (False, True)
+        )
+        inertia = partition_rows(rows, swapped).inertia
+        assert inertia <= partition_rows(rows, without).inertia
