@@ -106,16 +106,16 @@ class CRPAssociativeClusterer(AssociativeClusterer):
 
     Attributes
     ----------
-    cluster_centers_ : ndarray of shape (n_clusters_, n_features)
+    cluster_centers_ : ndarray of shape (`n_clusters_`, n_features)
         The memories, in units of X.
 
     n_clusters_ : int
         Number of memories.
 
-    counts_ : ndarray of shape (n_clusters_,), float64
+    counts_ : ndarray of shape (`n_clusters_`,), float64
         Weight of the rows of each memory; responsibilities where soft.
 
-    weights_ : ndarray of shape (n_clusters_,)
+    weights_ : ndarray of shape (`n_clusters_`,)
         ``counts_ - discount``, divided by its sum.
 
     beta_ : float

@@ -6,7 +6,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from amcluster import CLAMClusterer, CLAMELBOClusterer
+from amcluster import CLAMClusterer, CLAMELBOClusterer, CRPAssociativeClusterer
 
 callback = pytest.importorskip("sklearn.callback", reason="scikit-learn < 1.9")
 
@@ -96,6 +96,24 @@ def test_elbo_tells_and_stops_too(X, stop_task):
         first = next(task for task in recorder.ended if task.task_name == "start")
         assert len([task for task in recorder.ended if task.parent is first]) == 3
     assert recorder.scores[-1] == elbo.score(X)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "stop_task"),
+    [("soft", "iteration"), ("soft", "start"), ("hard", "start")],
+)
+def test_crp_tells_and_stops_too(X, assignment, stop_task):
+    recorder = Recorder(stop_at=2, stop_task=stop_task)
+    crp = CRPAssociativeClusterer(assignment=assignment, n_init=3, random_state=0)
+    crp.set_callbacks(recorder).fit(X)
+    assert set(recorder.begun) == set(recorder.ended)
+    starts = [task for task in recorder.ended if task.task_name == "start"]
+    if stop_task == "start":
+        assert len(starts) == 2
+    else:
+        # The first path has two levels and the one that never was.
+        assert len([task for task in recorder.ended if task.parent is starts[0]]) == 3
+    assert np.isfinite(recorder.scores).all()
 
 
 def test_callbacks_change_nothing(X):

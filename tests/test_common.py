@@ -13,15 +13,17 @@ from sklearn.utils import estimator_checks, get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import amcluster
-from amcluster import CLAMClusterer, CLAMELBOClusterer
+from amcluster import CLAMClusterer, CLAMELBOClusterer, CRPAssociativeClusterer
 
 ESTIMATORS = [
     CLAMClusterer(),
     CLAMClusterer(solver="adam", weights="learned", mask_fraction=0.5, max_iter=5),
     CLAMELBOClusterer(),
     CLAMELBOClusterer(likelihood="student_t", metric="learned", max_iter=20),
+    CRPAssociativeClusterer(),
+    CRPAssociativeClusterer(assignment="hard", discount=0.2),
 ]
-IDS = ["clam-lbfgs", "clam-adam", "elbo", "elbo-robust-metric"]
+IDS = ["clam-lbfgs", "clam-adam", "elbo", "elbo-robust-metric", "crp", "crp-hard"]
 # Checks of scikit-learn that check_estimator does not call.
 FURTHER_CHECKS = [
     "check_set_output_transform",
@@ -133,7 +135,11 @@ def test_tags(estimator):
 
 
 def test_public_names():
-    assert amcluster.__all__ == ["CLAMClusterer", "CLAMELBOClusterer"]
+    assert amcluster.__all__ == [
+        "CLAMClusterer",
+        "CLAMELBOClusterer",
+        "CRPAssociativeClusterer",
+    ]
     assert amcluster.__version__
 
 

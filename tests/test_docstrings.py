@@ -18,6 +18,7 @@ INHERITED = {
     "get_params",
     "set_fit_request",
     "set_output",
+    "set_partial_fit_request",
     "set_params",
     "set_score_request",
 }

@@ -255,3 +255,21 @@ def test_beta_maximises_the_exact_evidence(partition):
     there = collapsed.value(tables, best)
     for factor in (0.97, 1.03):
         assert collapsed.value(tables, best * factor) <= there + 1e-6
+
+
+def test_a_run_stops_when_asked():
+    rng = np.random.default_rng(0)
+    rows = DistinctRows(rng.normal(size=(50, 2)), np.ones(50), np.zeros(2))
+    model = Nonparametric(ChineseRestaurant(1.0, 0.0), 2, 2.0, 1.0)
+    lengths = []
+    for stop_at in (1, 2, 99):
+        outcome = lower(
+            *(collapsed_of(rows, model), rows, np.random.RandomState(0), 8),
+            lambda n_rounds, *_, stop_at=stop_at: n_rounds == stop_at,
+            by_flow=False,
+            max_iter=20,
+            tol=0.0,
+        )
+        lengths.append(len(outcome.history))
+    assert lengths[:2] == [1, 2]
+    assert lengths[2] > 2

@@ -7,24 +7,21 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.stats import special_ortho_group
 from sklearn.metrics import adjusted_rand_score
 
-from amcluster import CLAMClusterer, CLAMELBOClusterer, _blocks
+from amcluster import (
+    CLAMClusterer,
+    CLAMELBOClusterer,
+    CRPAssociativeClusterer,
+    _blocks,
+)
 from amcluster._blocks import sum_over
 from amcluster.kernels import Dynamics, Memories, target
 
-settings.register_profile(
-    "amcluster",
-    max_examples=25,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-settings.load_profile("amcluster")
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 dtypes = st.sampled_from([np.float64, np.float32])
@@ -45,7 +42,23 @@ ELBO_VARIANTS = st.fixed_dictionaries(
         "metric": st.sampled_from(["euclidean", "learned"]),
     }
 ).map(lambda variant: partial(CLAMELBOClusterer, max_iter=30, **variant))
-ESTIMATORS = st.one_of(st.just(CLAMClusterer), ELBO_VARIANTS)
+
+
+def on_demand(n_clusters, weights="learned", n_init=1, **parameters):
+    """The estimator that is not told how many, called like the others."""
+    return CRPAssociativeClusterer(n_init=n_init, **parameters)
+
+
+CRP_VARIANTS = st.fixed_dictionaries(
+    {
+        "assignment": st.sampled_from(["soft", "hard"]),
+        "metric": st.sampled_from(["euclidean", "learned"]),
+        "min_cluster_size": st.sampled_from([1, 5]),
+        "concentration": st.sampled_from([1e-3, 1.0]),
+        "discount": st.sampled_from([0.0, 0.3]),
+    }
+).map(lambda variant: partial(on_demand, **variant))
+ESTIMATORS = st.one_of(st.just(CLAMClusterer), ELBO_VARIANTS, CRP_VARIANTS)
 
 
 @st.composite
@@ -91,7 +104,10 @@ def same_partition(a, b):
 # Energies and posteriors
 
 
-@given(models(st.just(CLAMClusterer)), st.floats(0.01, 1.99))
+@given(
+    models(st.one_of(st.just(CLAMClusterer), CRP_VARIANTS)),
+    st.floats(0.01, 1.99),
+)
 def test_energy_never_rises_along_a_trajectory(model, step_size):
     clam, X = model
     states = clam.trajectory(X, n_steps=8, step_size=step_size)
@@ -99,7 +115,7 @@ def test_energy_never_rises_along_a_trajectory(model, step_size):
     eps = np.finfo(X.dtype).eps
     # Rounding of states moves an energy by about the size of its squares.
     scale = np.square(np.abs(X).max() + np.abs(clam.cluster_centers_).max()) + 1
-    slack = 100 * eps * (scale * X.shape[1] + np.log(5) / clam.beta_)
+    slack = 100 * eps * (scale * X.shape[1] + np.abs(energies).max())
     assert np.diff(energies.astype(float), axis=1).max() <= slack
 
 
@@ -254,6 +270,20 @@ PARAMETERS = {
         "solver": st.sampled_from(["lbfgs", "adam", "other", None]),
         "learning_rate": numbers,
         "batch_size": st.one_of(st.integers(1, 50), numbers),
+    },
+    on_demand: {
+        name: SHARED[name]
+        for name in ("beta", "n_init", "max_iter", "tol", "random_state", "verbose")
+    }
+    | {
+        "concentration": numbers,
+        "discount": numbers,
+        "base_precision": st.one_of(st.just("auto"), numbers),
+        "metric": st.sampled_from(["euclidean", "learned", "other", None]),
+        "creation": st.sampled_from(["posterior", "flow", "other", None]),
+        "assignment": st.sampled_from(["soft", "hard", "other", None]),
+        "min_cluster_size": st.one_of(st.integers(1, 6), numbers),
+        "decay": numbers,
     },
     CLAMELBOClusterer: SHARED
     | {

@@ -11,7 +11,7 @@ import joblib
 import numpy as np
 import pytest
 
-from amcluster import CLAMClusterer, _blocks
+from amcluster import CLAMClusterer, CRPAssociativeClusterer, _blocks
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -86,14 +86,23 @@ def test_dask_threads(X):
     np.testing.assert_array_equal(actual, expected)
 
 
-def test_skops_round_trip(X, tmp_path):
+@pytest.mark.parametrize(
+    "estimator",
+    [CLAMClusterer(3, random_state=0), CRPAssociativeClusterer(random_state=0)],
+    ids=["clam", "crp"],
+)
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_skops_round_trip(X, tmp_path, estimator, method):
     """With no type to trust but scikit-learn's and ours."""
     skops = pytest.importorskip("skops.io")
-    estimator = fit(X)
-    skops.dump(estimator, tmp_path / "clam.skops")
-    ours = skops.get_untrusted_types(file=tmp_path / "clam.skops")
-    assert ours == ["amcluster._clam.CLAMClusterer"]
-    restored = skops.load(tmp_path / "clam.skops", trusted=ours)
+    if not hasattr(estimator, method):
+        pytest.skip("no streams")
+    getattr(estimator, method)(X)
+    skops.dump(estimator, tmp_path / "model.skops")
+    ours = skops.get_untrusted_types(file=tmp_path / "model.skops")
+    kind = type(estimator)
+    assert ours == [f"{kind.__module__}.{kind.__name__}"]
+    restored = skops.load(tmp_path / "model.skops", trusted=ours)
     np.testing.assert_array_equal(restored.predict_proba(X), estimator.predict_proba(X))
 
 
