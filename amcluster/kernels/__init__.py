@@ -10,7 +10,8 @@ streams and other devices run the same code. A block is C-contiguous, float32 or
 float64; memories and settings come in the dtype of the rows, weights and returned sums
 in float64. Kernels are serial: `amcluster._blocks` runs them on threads.
 
-Rows with holes will travel as blocks with NaN, to kernels of the same signature.
+Rows with holes travel as blocks with NaN, to kernels of their own. In a learned metric
+those take a `Metric` too, compute in float64, and are given memories in float64.
 """
 
 import importlib
@@ -47,6 +48,22 @@ class Memories(NamedTuple):
             nu=number(self.nu),
             exponent=number(self.exponent),
         )
+
+
+class Metric(NamedTuple):
+    """A metric of determinant 1, and what it makes of the centers of memories."""
+
+    matrix: np.ndarray  # (n_features, n_features) A
+    root: np.ndarray  # A = root @ root.T
+    images: np.ndarray  # (n_clusters, n_features) centers @ A
+    projected: np.ndarray  # (n_clusters, n_features) centers @ root
+
+    @classmethod
+    def of(cls, root, centers):
+        """The metric of a root, for these centers."""
+        root = np.ascontiguousarray(root, np.float64)
+        matrix = root @ root.T
+        return cls(matrix, root, centers @ matrix, centers @ root)
 
 
 class Dynamics(NamedTuple):

@@ -3,6 +3,13 @@
 from .crp import seat
 from .dynamics import retrieve, trajectory
 from .expectation import expectation, project
+from .missing import (
+    metric_complete,
+    metric_expectation,
+    metric_logits,
+    seen_expectation,
+    seen_logits,
+)
 from .posterior import label, log_evidence, logits, posterior, squared_error
 from .reconstruction import reconstruction_gradient, reconstruction_loss
 from .seeding import approach, nearest, potentials, swap_costs
@@ -13,6 +20,9 @@ __all__ = [
     "label",
     "log_evidence",
     "logits",
+    "metric_complete",
+    "metric_expectation",
+    "metric_logits",
     "nearest",
     "posterior",
     "potentials",
@@ -21,6 +31,8 @@ __all__ = [
     "reconstruction_loss",
     "retrieve",
     "seat",
+    "seen_expectation",
+    "seen_logits",
     "squared_error",
     "swap_costs",
     "trajectory",

@@ -1,0 +1,292 @@
+"""Rows with holes: NaN is a coordinate that was not seen.
+
+What is not seen is integrated out. Where the metric A is Euclidean, distances run over
+the coordinates that are seen. Otherwise the hidden part of a row is put where a memory
+expects it, given the rest: for the difference d of row and center, with any values in
+the holes, and g = A d, the least of d^T A d over the hidden coordinates h is
+
+    d^T A d - g_h^T inv(A_hh) g_h    at    d_h - inv(A_hh) g_h
+
+and the marginal density has sqrt(det A / det A_hh) in its normaliser, det A = 1. Only
+matrices of the size of the hidden part are ever solved.
+"""
+
+import math
+
+import numpy as np
+
+from .. import Memories
+from ._jit import kernel
+from .likelihoods import log_kernel, pull
+from .posterior import softmax
+
+
+@kernel
+def fill_zeros(row, filled, seen, hidden):
+    """Write the row with 0 in its holes and where it is seen; return how many are not.
+
+    The numbers of the hidden coordinates go into the front of `hidden`.
+    """
+    n_hidden = 0
+    for j in range(row.shape[0]):
+        is_seen = row[j] == row[j]
+        filled[j] = row[j] if is_seen else row.dtype.type(0.0)
+        seen[j] = row.dtype.type(1.0) if is_seen else row.dtype.type(0.0)
+        if not is_seen:
+            hidden[n_hidden] = j
+            n_hidden += 1
+    return n_hidden
+
+
+@kernel
+def seen_squares(filled, seen, centers, squared):
+    """Write the squared distances over the seen coordinates."""
+    for k in range(centers.shape[0]):
+        total = filled.dtype.type(0.0)
+        for j in range(filled.shape[0]):
+            difference = seen[j] * (filled[j] - centers[k, j])
+            total += difference * difference
+        squared[k] = total
+
+
+@kernel
+def marginal(memories, n_hidden):
+    """The memories in the seen coordinates: only the Student-t exponent changes."""
+    half = memories.centers.dtype.type(0.5)
+    less = memories.exponent - half * memories.centers.dtype.type(n_hidden)
+    return Memories(
+        memories.centers,
+        memories.log_weights,
+        memories.beta,
+        memories.likelihood,
+        memories.nu,
+        less,
+    )
+
+
+@kernel
+def seen_logits(rows, memories, out):
+    """Write the logits over the seen coordinates into out (n_rows, n_clusters)."""
+    n_clusters, n_features = memories.centers.shape
+    filled, seen = np.empty(n_features, rows.dtype), np.empty(n_features, rows.dtype)
+    hidden = np.empty(n_features, np.int64)
+    for i in range(rows.shape[0]):
+        n_hidden = fill_zeros(rows[i], filled, seen, hidden)
+        here = marginal(memories, n_hidden)
+        seen_squares(filled, seen, memories.centers, out[i])
+        for k in range(n_clusters):
+            out[i, k] = memories.log_weights[k] + log_kernel(out[i, k], here)
+
+
+@kernel
+def seen_expectation(rows, weights, memories, pulled):
+    """As `expectation`, over the seen coordinates; the sums of u are (K, D)."""
+    n_clusters, n_features = memories.centers.shape
+    filled, seen = np.empty(n_features, rows.dtype), np.empty(n_features, rows.dtype)
+    hidden = np.empty(n_features, np.int64)
+    p, squared = np.empty(n_clusters, rows.dtype), np.empty(n_clusters, rows.dtype)
+    evidence, squares, counts = 0.0, 0.0, np.zeros(n_clusters)
+    pulls, sums = np.zeros((n_clusters, n_features)), np.zeros((n_clusters, n_features))
+    for i in range(rows.shape[0]):
+        n_hidden = fill_zeros(rows[i], filled, seen, hidden)
+        here = marginal(memories, n_hidden)
+        seen_squares(filled, seen, memories.centers, squared)
+        for k in range(n_clusters):
+            p[k] = memories.log_weights[k] + log_kernel(squared[k], here)
+        evidence += weights[i] * softmax(p)
+        pulled[i] = 0.0
+        for k in range(n_clusters):
+            u = weights[i] * p[k] * pull(squared[k], here)
+            counts[k] += weights[i] * p[k]
+            squares += u * squared[k]
+            pulled[i] += u
+            for j in range(n_features):
+                pulls[k, j] += u * seen[j]
+                sums[k, j] += u * filled[j]
+    return evidence, counts, pulls, sums, squares
+
+
+@kernel
+def hidden_root(matrix, hidden, n_hidden, root):
+    """Write the triangular root of matrix[hidden, hidden]; return its log determinant.
+
+    The determinant is that of the block, not of the root.
+    """
+    log_determinant = 0.0
+    for a in range(n_hidden):
+        for b in range(a + 1):
+            total = matrix[hidden[a], hidden[b]]
+            for c in range(b):
+                total -= root[a, c] * root[b, c]
+            if a == b:
+                root[a, a] = math.sqrt(total)
+                log_determinant += 2.0 * math.log(root[a, a])
+            else:
+                root[a, b] = total / root[b, b]
+    return log_determinant
+
+
+@kernel
+def solve_root(root, n_hidden, values):
+    """Solve root x = values, in place."""
+    for a in range(n_hidden):
+        for b in range(a):
+            values[a] -= root[a, b] * values[b]
+        values[a] /= root[a, a]
+
+
+@kernel
+def solve_transposed(root, n_hidden, values):
+    """Solve root.T x = values, in place."""
+    for a in range(n_hidden - 1, -1, -1):
+        for b in range(a + 1, n_hidden):
+            values[a] -= root[b, a] * values[b]
+        values[a] /= root[a, a]
+
+
+@kernel
+def expected_holes(row, memories, metric, scratch, squared, toward):
+    """Where the memories expect the hidden coordinates of a row, in a metric.
+
+    Writes the least squared distances (K,) and, into toward (K, D), what the hidden
+    coordinates are then minus those of the row filled with 0. `scratch` keeps the row
+    and the root of A_hh. Returns the number of hidden coordinates and log det A_hh.
+    """
+    filled, seen, hidden, image, projected, root = scratch
+    n_clusters, n_features = memories.centers.shape
+    n_hidden = fill_zeros(row, filled, seen, hidden)
+    log_determinant = hidden_root(metric.matrix, hidden, n_hidden, root)
+    for a in range(n_hidden):
+        image[a] = 0.0
+        for j in range(n_features):
+            image[a] += metric.matrix[hidden[a], j] * filled[j]
+    projected[:] = 0.0
+    for j in range(n_features):
+        for c in range(n_features):
+            projected[c] += filled[j] * metric.root[j, c]
+    for k in range(n_clusters):
+        total = 0.0
+        for c in range(n_features):
+            difference = projected[c] - metric.projected[k, c]
+            total += difference * difference
+        values = toward[k]
+        for a in range(n_hidden):
+            values[a] = metric.images[k, hidden[a]] - image[a]
+        solve_root(root, n_hidden, values)
+        for a in range(n_hidden):
+            total -= values[a] * values[a]
+        squared[k] = max(total, 0.0)
+        solve_transposed(root, n_hidden, values)
+    return n_hidden, log_determinant
+
+
+@kernel
+def scratch_for(n_features):
+    """Room for one row."""
+    return (
+        np.empty(n_features),
+        np.empty(n_features),
+        np.empty(n_features, np.int64),
+        np.empty(n_features),
+        np.empty(n_features),
+        np.empty((n_features, n_features)),
+    )
+
+
+@kernel
+def metric_logits(rows, memories, metric, out, log_determinants):
+    """As `seen_logits`, in a metric; writes log det A_hh too (n_rows,)."""
+    n_clusters, n_features = memories.centers.shape
+    scratch = scratch_for(n_features)
+    squared, toward = np.empty(n_clusters), np.empty((n_clusters, n_features))
+    for i in range(rows.shape[0]):
+        n_hidden, log_determinants[i] = expected_holes(
+            rows[i], memories, metric, scratch, squared, toward
+        )
+        here = marginal(memories, n_hidden)
+        for k in range(n_clusters):
+            out[i, k] = memories.log_weights[k] + log_kernel(squared[k], here)
+
+
+@kernel
+def metric_complete(rows, memories, metric, out):
+    """Write the rows, with their holes filled by what is expected, into `out`."""
+    n_clusters, n_features = memories.centers.shape
+    scratch = scratch_for(n_features)
+    hidden = scratch[2]
+    p, squared = np.empty(n_clusters), np.empty(n_clusters)
+    toward = np.empty((n_clusters, n_features))
+    for i in range(rows.shape[0]):
+        out[i] = rows[i]
+        n_hidden, _ = expected_holes(
+            rows[i], memories, metric, scratch, squared, toward
+        )
+        here = marginal(memories, n_hidden)
+        for k in range(n_clusters):
+            p[k] = memories.log_weights[k] + log_kernel(squared[k], here)
+        softmax(p)
+        for a in range(n_hidden):
+            total = 0.0
+            for k in range(n_clusters):
+                total += p[k] * toward[k, a]
+            out[i, hidden[a]] = total
+
+
+@kernel
+def metric_expectation(rows, weights, memories, metric, pulled):
+    """As `expectation`, in a metric and for rows filled as each memory expects them.
+
+    Returns further the sum of u (x - center) (x - center)^T, with the covariance of
+    what is hidden, and the sum of the log det A_hh.
+    """
+    n_clusters, n_features = memories.centers.shape
+    scratch = scratch_for(n_features)
+    filled, _, hidden, away, _, root = scratch
+    p, squared = np.empty(n_clusters), np.empty(n_clusters)
+    toward = np.empty((n_clusters, n_features))
+    evidence, squares, determinants = 0.0, 0.0, 0.0
+    counts, pulls = np.zeros(n_clusters), np.zeros(n_clusters)
+    sums = np.zeros((n_clusters, n_features))
+    moment = np.zeros((n_features, n_features))
+    for i in range(rows.shape[0]):
+        n_hidden, log_determinant = expected_holes(
+            rows[i], memories, metric, scratch, squared, toward
+        )
+        determinants += weights[i] * log_determinant
+        here = marginal(memories, n_hidden)
+        for k in range(n_clusters):
+            p[k] = memories.log_weights[k] + log_kernel(squared[k], here)
+        evidence += weights[i] * softmax(p)
+        add_hidden_covariance(root, hidden, n_hidden, weights[i], memories, moment)
+        pulled[i] = 0.0
+        for k in range(n_clusters):
+            u = weights[i] * p[k] * pull(squared[k], here)
+            counts[k] += weights[i] * p[k]
+            pulls[k] += u
+            squares += u * squared[k]
+            pulled[i] += u
+            if p[k] <= 1e-17:  # below what rounding leaves of the others
+                continue
+            for a in range(n_hidden):
+                filled[hidden[a]] = toward[k, a]
+            for j in range(n_features):
+                sums[k, j] += u * filled[j]
+                away[j] = filled[j] - memories.centers[k, j]
+            for j in range(n_features):
+                for c in range(n_features):
+                    moment[j, c] += u * away[j] * away[c]
+    return evidence, counts, pulls, sums, squares, moment, determinants
+
+
+@kernel
+def add_hidden_covariance(root, hidden, n_hidden, weight, memories, moment):
+    """Add weight * inv(A_hh) / (2 beta), from the root of A_hh."""
+    column = np.empty(n_hidden)
+    scale = weight / (memories.beta + memories.beta)
+    for b in range(n_hidden):
+        column[:] = 0.0
+        column[b] = 1.0
+        solve_root(root, n_hidden, column)
+        solve_transposed(root, n_hidden, column)
+        for a in range(n_hidden):
+            moment[hidden[a], hidden[b]] += scale * column[a]
