@@ -145,10 +145,11 @@ class Residuals(NamedTuple):
         return within / self.total
 
 
-def first_shared(rows, partition, centers, n_features, beta):
+def first_shared(rows, partition, centers, n_features, beta, prior=None):
     """The shrunk covariance of rows about the means of a partition.
 
-    Its trace sets the target, and the residuals the intensity, of all later shrinkage.
+    It is shrunk as the spread `prior`. Without one its trace sets the target, and the
+    residuals the intensity, of all later shrinkage.
     """
     weights, counts = partition.weights, partition.counts
     means = centers.copy()
@@ -160,6 +161,8 @@ def first_shared(rows, partition, centers, n_features, beta):
     residuals = Residuals(
         rows, weights, means, counts, squares, weights.sum(), n_features
     )
+    if prior is not None:
+        return prior.updated(residuals)
     intensity = ledoit_wolf_intensity(differences, weights, n_features)
     least = LEAST_VARIANCE * (rows.total_variance or 1.0) / n_features
     target = max(residuals.mean_square(), 2 * least)

@@ -7,11 +7,12 @@ from scipy.stats import multivariate_t
 from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import adjusted_rand_score
+from sklearn.metrics import adjusted_rand_score, pairwise_distances_argmin_min
 from sklearn.mixture import GaussianMixture
 
-from amcluster import CLAMELBOClusterer
+from amcluster import CLAMELBOClusterer, _elbo
 from amcluster._flow import flow
+from amcluster._free_energy import lower
 from amcluster._spread import ledoit_wolf_intensity
 
 from .conftest import REAL_SETS
@@ -139,6 +140,58 @@ def test_em_reaches_the_optimum_of_gaussian_mixture(blobs):
     np.testing.assert_allclose(
         elbo.score(stretched), mixture.score(stretched), rtol=1e-3
     )
+
+
+@pytest.fixture
+def first_mixtures(monkeypatch):
+    """The mixtures that EM was started with, and the bars that were set."""
+    seen = []
+
+    def spy(free_energy, mixture, *, bar, **parameters):
+        seen.append((mixture, bar))
+        return lower(free_energy, mixture, bar=bar, **parameters)
+
+    monkeypatch.setattr(_elbo, "lower", spy)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("n_starts", "parameters"),
+    [
+        (1, {}),
+        (2, {"likelihood": "student_t"}),
+        (10, {"metric": "learned"}),
+        (20, {"metric": "learned", "likelihood": "student_t"}),
+        (3, {"metric": "learned", "n_init": 3}),
+        (1, {"metric": "learned", "init": "random"}),
+    ],
+    ids=str,
+)
+def test_number_of_starts(X, first_mixtures, n_starts, parameters):
+    fit(X, **parameters)
+    assert len(first_mixtures) == n_starts
+    bars = [bar for _, bar in first_mixtures]
+    assert bars[0] == np.inf
+    assert np.all(np.diff(bars[1:]) <= 0)
+    assert np.isfinite(bars[1:]).all()
+
+
+def test_all_starts_are_shrunk_like_the_best_partition(X, first_mixtures):
+    """Otherwise their free energies, with the penalty, could not be compared."""
+    fit(X, 6, metric="learned", init="random", n_init=10)
+    spreads = [mixture.spread for mixture, _ in first_mixtures]
+    assert len({(spread.shrinkage, spread.target) for spread in spreads}) == 1
+    assert len({spread.beta for spread in spreads}) == 10
+    distances = [
+        pairwise_distances_argmin_min(X - X.mean(0), mixture.centers)[1]
+        for mixture, _ in first_mixtures
+    ]
+    inertias = np.square(distances).sum(axis=1)
+    best = first_mixtures[np.argmin(inertias)][0].centers
+    fit(X, 6, metric="learned", init=best + X.mean(0))
+    alone = first_mixtures[-1][0].spread
+    np.testing.assert_allclose(spreads[0].target, alone.target)
+    np.testing.assert_allclose(spreads[0].shrinkage, alone.shrinkage)
 
 
 def test_shrinkage_is_that_of_scikit_learn(X, wide):
