@@ -51,8 +51,8 @@ class CLAMELBOClusterer(SeededClusterer):
 
     metric : {"euclidean", "learned"}, default="euclidean"
         "learned" is one matrix for all memories, learned from the rows' spread about
-        them. It is shrunk by the intensity of Ledoit and Wolf [3]_, estimated once at
-        the start, and works with more features than rows.
+        them, as if n_features rows more had been seen, spread evenly in all directions:
+        a conjugate prior, as in [3]_. It works with more features than rows.
 
     weights : {"uniform", "learned"}, default="learned"
         Mixing weights of the memories: all equal, or learned.
@@ -103,7 +103,8 @@ class CLAMELBOClusterer(SeededClusterer):
         ``(x - y) @ A @ (x - y)``. Only for ``metric="learned"``.
 
     shrinkage_ : float
-        Intensity of its shrinkage. Only for ``metric="learned"``.
+        Intensity of its shrinkage: n_features rows in n_samples + n_features. Only for
+        ``metric="learned"``.
 
     labels_ : ndarray of shape (n_samples,)
         Label of each training row; equal to ``predict(X)``.
@@ -157,8 +158,8 @@ class CLAMELBOClusterer(SeededClusterer):
        2024, Sect. 3.1.1.
     .. [2] Neal and Hinton. "A View of the EM Algorithm that Justifies Incremental,
        Sparse, and Other Variants", 1998.
-    .. [3] Ledoit and Wolf. "A Well-Conditioned Estimator for Large-Dimensional
-       Covariance Matrices", 2004.
+    .. [3] Fraley and Raftery. "Bayesian Regularization for Normal Mixture Estimation
+       and Model-Based Clustering", 2007.
 
     Examples
     --------

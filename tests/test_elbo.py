@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp, softmax
 from scipy.stats import multivariate_t
-from sklearn.covariance import ledoit_wolf_shrinkage
+from sklearn.covariance import empirical_covariance, ledoit_wolf_shrinkage
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score, pairwise_distances_argmin_min
@@ -194,7 +194,21 @@ def test_all_starts_are_shrunk_like_the_best_partition(X, first_mixtures):
     np.testing.assert_allclose(spreads[0].shrinkage, alone.shrinkage)
 
 
-def test_shrinkage_is_that_of_scikit_learn(X, wide):
+def test_shrinkage_is_that_of_as_many_rows_as_features(X, wide):
+    """One memory: the covariance of the rows and of others, spread evenly."""
+    for rows in (X, wide):
+        n_features = rows.shape[1]
+        mean, variance = rows.mean(axis=0), rows.var(axis=0).mean()
+        more = mean + np.sqrt(n_features * variance) * np.eye(n_features)
+        both = np.vstack([rows, more]) - mean
+        expected = empirical_covariance(both, assume_centered=True)
+        elbo = fit(rows, 1, metric="learned")
+        covariance = np.linalg.inv(elbo.metric_) / (2 * elbo.beta_)
+        np.testing.assert_allclose(covariance, expected, atol=1e-9)
+        np.testing.assert_allclose(elbo.shrinkage_, n_features / len(both))
+
+
+def test_ledoit_wolf_intensity_is_that_of_scikit_learn(X, wide):
     for rows in (X, wide):
         residuals = rows - rows.mean(axis=0)
         expected = ledoit_wolf_shrinkage(residuals, assume_centered=True)
@@ -380,6 +394,18 @@ def test_constant_columns_and_few_rows(X, variant):
     assert np.isfinite(fit(padded, **variant).score(padded))
     assert np.isfinite(fit(X[:3], 2, **variant).score(X[:3]))
     assert np.isfinite(fit(X[:1], 1, **variant).score(X[:1]))
+
+
+@variants
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_memory_for_each_row(dtype, variant):
+    """No spread is left; the rounding of the means may not make it negative."""
+    X = np.array([[0.0, 1.0, 1.0], [1.0, 1.0, 1.0], [7.0, 5.0, 3.0]], dtype)
+    for n_rows in (2, 3):
+        elbo = CLAMELBOClusterer(n_rows, random_state=0, **variant)
+        elbo.fit(X[:n_rows], sample_weight=np.arange(1, n_rows + 1))
+        assert len(np.unique(elbo.labels_)) == n_rows
+        assert np.isfinite(elbo.score(X))
 
 
 @pytest.mark.parametrize(
