@@ -1,6 +1,7 @@
 """CLAM+ELBO: the state of the network is the posterior."""
 
 from functools import partial
+from math import inf
 from numbers import Integral
 
 import numpy as np
@@ -15,11 +16,15 @@ from ._flow import STEPS, flow, free_energies
 from ._free_energy import FreeEnergy, Mixture, lower
 from ._likelihoods import CODES, Likelihood
 from ._seeded import SeededClusterer, is_word, variance_about
+from ._seeding import partition_rows
 from ._spread import Isotropic, Shared, first_shared, span
 from .kernels import target
 
 # Part of the rows, the farthest, that robust seeds leave out.
 ROBUST_TRIM = 0.1
+# Starts where a metric is learned: the best k-means partition need not lead to the
+# lowest free energy.
+METRIC_STARTS = 10
 
 
 class CLAMELBOClusterer(SeededClusterer):
@@ -46,8 +51,8 @@ class CLAMELBOClusterer(SeededClusterer):
 
     metric : {"euclidean", "learned"}, default="euclidean"
         "learned" is one matrix for all memories, learned from the rows' spread about
-        them. It is shrunk by the intensity of Ledoit and Wolf [3]_, estimated once at
-        the start, and works with more features than rows.
+        them, as if n_features rows more had been seen, spread evenly in all directions:
+        a conjugate prior, as in [3]_. It works with more features than rows.
 
     weights : {"uniform", "learned"}, default="learned"
         Mixing weights of the memories: all equal, or learned.
@@ -58,13 +63,15 @@ class CLAMELBOClusterer(SeededClusterer):
     init : {"k-means++", "random"}, callable or array-like of shape \
             (n_clusters, n_features), default="k-means++"
         First memories. "k-means++" means greedy k-means++, then k-means iterations
-        and, if ``n_init="auto"``, a search for better seeds by swaps. With "random"
-        (rows drawn by weight), an array, or a callable ``init(X, n_clusters,
-        random_state)`` learning starts right there.
+        and, for one start of ``n_init="auto"``, a search for better seeds by swaps.
+        With "random" (rows drawn by weight), an array, or a callable ``init(X,
+        n_clusters, random_state)`` learning starts right there.
 
     n_init : "auto" or int, default="auto"
-        Number of starts, of which the one with the lowest free energy is kept. "auto"
-        is one start, with swaps. "student_t" doubles it.
+        Number of starts, of which the one with the lowest free energy is kept; those
+        that have fallen behind when they settle are given up. "auto" is one start, with
+        swaps, or ten with ``metric="learned"`` and ``init="k-means++"``: what swaps
+        improve is not Euclidean then. "student_t" doubles it.
 
     max_iter : int, default=200
         Most iterations of EM.
@@ -96,7 +103,8 @@ class CLAMELBOClusterer(SeededClusterer):
         ``(x - y) @ A @ (x - y)``. Only for ``metric="learned"``.
 
     shrinkage_ : float
-        Intensity of its shrinkage. Only for ``metric="learned"``.
+        Intensity of its shrinkage: n_features rows in n_samples + n_features. Only for
+        ``metric="learned"``.
 
     labels_ : ndarray of shape (n_samples,)
         Label of each training row; equal to ``predict(X)``.
@@ -150,8 +158,8 @@ class CLAMELBOClusterer(SeededClusterer):
        2024, Sect. 3.1.1.
     .. [2] Neal and Hinton. "A View of the EM Algorithm that Justifies Incremental,
        Sparse, and Other Variants", 1998.
-    .. [3] Ledoit and Wolf. "A Well-Conditioned Estimator for Large-Dimensional
-       Covariance Matrices", 2004.
+    .. [3] Fraley and Raftery. "Bayesian Regularization for Normal Mixture Estimation
+       and Model-Based Clustering", 2007.
 
     Examples
     --------
@@ -363,19 +371,31 @@ class CLAMELBOClusterer(SeededClusterer):
         robust = self.likelihood == "student_t" and is_word(self.init, "k-means++")
         return (0.0, ROBUST_TRIM) if robust else (0.0,)
 
+    def _swaps(self):
+        # They lower the Euclidean inertia, and a metric is learned to leave that.
+        return super()._swaps() and self.metric == "euclidean"
+
     def _n_starts(self):
-        return super()._n_starts() * len(self._trims())
+        n_starts = super()._n_starts()
+        by_default = is_word(self.init, "k-means++") and is_word(self.n_init, "auto")
+        if by_default and self.metric == "learned":
+            n_starts = METRIC_STARTS
+        return n_starts * len(self._trims())
 
     def _learn(self, X, rows, random_state, task):
         self._check_rows(X)
-        best = None
-        trims = self._trims()
-        for start in range(task.max_subtasks):
-            trim = trims[start % len(trims)]
-            partition = self._first_partition(X, rows, random_state, trim)
+        trims = self._trims() * (task.max_subtasks // len(self._trims()))
+        seeds = [(self._first_centers(X, rows, random_state, t), t) for t in trims]
+        seen, basis = self._in_span(rows)
+        prior = self._prior(rows, seen, basis, seeds)
+        best, bar = None, inf
+        for start, (centers, trim) in enumerate(seeds):
+            partition = partition_rows(rows, centers, trim)
+            mixture = self._first_mixture(rows, seen, basis, partition, prior)
             # One more subtask than iterations: see `Iterations.close`.
             subtask = task.subtask("start", max_subtasks=self.max_iter + 1)
-            learned = self._descend(rows, partition, start, subtask)
+            learned, settled = self._descend(seen, mixture, basis, bar, start, subtask)
+            bar = min(bar, settled)
             # Starts that end in the same place differ by rounding: keep the first.
             least_gain = self.tol * X.shape[1]
             if best is None or best.history[-1] - learned.history[-1] > least_gain:
@@ -384,12 +404,11 @@ class CLAMELBOClusterer(SeededClusterer):
                 break
         return best
 
-    def _descend(self, rows, partition, start, task):
-        mixture, seen, basis = self._first_mixture(rows, partition)
+    def _descend(self, rows, mixture, basis, bar, start, task):
         free_energy = FreeEnergy(
-            seen,
+            rows,
             self._likelihood(),
-            rows.values.shape[1],
+            len(rows.offset),
             learn_weights=self.weights == "learned",
         )
         iterations = Iterations(task)
@@ -400,14 +419,40 @@ class CLAMELBOClusterer(SeededClusterer):
                 return False
             return iterations.end_one(partial(_attributes, mixture, basis, rows.offset))
 
-        mixture, history = lower(
-            free_energy, mixture, max_iter=self.max_iter, tol=self.tol, watch=watch
+        mixture, history, settled = lower(
+            free_energy,
+            mixture,
+            max_iter=self.max_iter,
+            tol=self.tol,
+            watch=watch,
+            bar=bar,
         )
         iterations.close()
-        return Learned(_attributes(mixture, basis, rows.offset), np.array(history))
+        attributes = _attributes(mixture, basis, rows.offset)
+        return Learned(attributes, np.array(history)), settled
 
-    def _first_mixture(self, rows, partition):
-        """Where EM starts, the rows as EM sees them, and the basis of their span."""
+    def _in_span(self, rows):
+        """The rows as EM sees them, and the basis of their span if it is needed."""
+        basis = span(rows.values) if self.metric == "learned" else None
+        if basis is None:
+            return rows, None
+        values = np.ascontiguousarray(rows.values @ basis, rows.values.dtype)
+        return rows._replace(values=values), basis
+
+    def _prior(self, rows, seen, basis, seeds):
+        """The spread that sets the shrinkage of all starts.
+
+        Free energies with different penalties could not be compared. A poor partition
+        has residuals between clusters, so the best one sets it.
+        """
+        if self.metric == "euclidean":
+            return None
+        partitions = (partition_rows(rows, *seed) for seed in seeds)
+        best = min(partitions, key=lambda partition: partition.inertia)
+        return self._first_mixture(rows, seen, basis, best, prior=None).spread
+
+    def _first_mixture(self, rows, seen, basis, partition, prior):
+        """Where EM starts."""
         uniform = np.full(self.n_clusters, 1 / self.n_clusters)
         centers = partition.centers.astype(np.float64)
         beta = None if is_word(self.beta, "auto") else float(self.beta)
@@ -416,13 +461,12 @@ class CLAMELBOClusterer(SeededClusterer):
             if beta is not None:
                 variance = 0.5 / beta
             spread = Isotropic(variance, floor, fixed=beta is not None)
-            return Mixture(centers, uniform, spread), rows, None
-        basis = span(rows.values)
+            return Mixture(centers, uniform, spread)
         if basis is not None:
-            values = np.ascontiguousarray(rows.values @ basis, rows.values.dtype)
-            rows, centers = rows._replace(values=values), centers @ basis
-        spread = first_shared(rows, partition, centers, len(rows.offset), beta)
-        return Mixture(centers, uniform, spread), rows, basis
+            centers = centers @ basis
+        n_features = len(rows.offset)
+        spread = first_shared(seen, partition, centers, n_features, beta, prior)
+        return Mixture(centers, uniform, spread)
 
     def _likelihood(self):
         return Likelihood(self.likelihood, self.nu)

