@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial.distance import cdist
+from scipy.special import logsumexp, softmax
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -15,14 +16,16 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics.pairwise import nan_euclidean_distances
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._blocks import rows_of, sum_over
 from ._callbacks import CallbackSupportMixin, Task, with_callbacks
 from ._canonical import distinct_rows
-from ._checks import check_number, check_sample_weight, check_spread
+from ._checks import check_number, check_sample_weight, check_seen, check_spread
 from ._likelihoods import Likelihood
+from ._missing import filled, has_holes, marginal_logits
 from .kernels import Dynamics, target
 
 # A state that takes longer than this to come to rest is between two memories.
@@ -49,6 +52,9 @@ class AssociativeClusterer(
     A subclass checks its parameters and learns memories from rows; all the rest is
     here.
     """
+
+    # Whether it learns from rows with missing values.
+    _allows_holes = False
 
     @abstractmethod
     def _check_parameters(self):
@@ -97,13 +103,14 @@ class AssociativeClusterer(
 
     @with_callbacks
     def _fit(self, X, y, sample_weight):
-        X = validate_data(self, X, dtype=[np.float64, np.float32])
+        X = self._validated(X)
         weights = check_sample_weight(sample_weight, X)
         task = Task.root(self, X, y, sample_weight, max_subtasks=self._n_starts())
         self._fit_rows(X, weights, task)
         task.end({})
 
     def _fit_rows(self, X, weights, task):
+        check_seen(X, weights, getattr(self, "feature_names_in_", None))
         rows = distinct_rows(X, weights)
         check_spread(rows.values)
         random_state = check_random_state(self.random_state)
@@ -117,6 +124,8 @@ class AssociativeClusterer(
     def _set_labels(self, X, weights):
         self.labels_ = self._labels(X)
         memories = self._memories(X.shape[1]).astype(X.dtype)
+        if has_holes(X):
+            X = np.where(np.isnan(X), memories.centers[self.labels_], X)
         (inertia,) = sum_over(
             target().squared_error, X, weights, memories, out=(self.labels_,)
         )
@@ -154,6 +163,8 @@ class AssociativeClusterer(
             Rows sum to 1; dtype of X.
         """
         X = self._check_X(X)
+        if has_holes(X):
+            return softmax(self._marginal_logits(X)[0], axis=1)
         return self._rows_of(target().posterior, X, len(self.cluster_centers_))
 
     def transform(self, X):
@@ -170,7 +181,8 @@ class AssociativeClusterer(
             In units of X.
         """
         X = self._check_X(X)
-        return cdist(X, self.cluster_centers_).astype(X.dtype, copy=False)
+        between = nan_euclidean_distances if has_holes(X) else cdist
+        return between(X, self.cluster_centers_).astype(X.dtype, copy=False)
 
     def score_samples(self, X):
         """Log density of each row.
@@ -191,6 +203,9 @@ class AssociativeClusterer(
             In nats.
         """
         X = self._check_X(X)
+        if has_holes(X):
+            logits, normaliser = self._marginal_logits(X)
+            return logsumexp(logits, axis=1) + normaliser
         normaliser = self._likelihood().log_normaliser(self.beta_, X.shape[1])
         return self._rows_of(target().log_evidence, X) + X.dtype.type(normaliser)
 
@@ -241,7 +256,11 @@ class AssociativeClusterer(
            Improved Transformers & Dynamic Memory Creation", 2023.
         """
         X = self._check_X(X)
-        return self._rows_of(target().log_evidence, X) / X.dtype.type(-self.beta_)
+        if has_holes(X):
+            evidence = logsumexp(self._marginal_logits(X)[0], axis=1)
+        else:
+            evidence = self._rows_of(target().log_evidence, X)
+        return evidence / X.dtype.type(-self.beta_)
 
     def retrieve(self, X, n_steps=None, step_size=1.0):
         """State of the network after its dynamics, started at each row.
@@ -318,11 +337,21 @@ class AssociativeClusterer(
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        tags.input_tags.allow_nan = self._allows_holes
         return tags
 
     def _check_X(self, X):
         check_is_fitted(self)
-        return validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        return self._validated(X, reset=False)
+
+    def _validated(self, X, reset=True):
+        finite = "allow-nan" if self._allows_holes else True
+        return validate_data(
+            *(self, X),
+            dtype=[np.float64, np.float32],
+            ensure_all_finite=finite,
+            reset=reset,
+        )
 
     def _likelihood(self):
         """The likelihood of the memories."""
@@ -354,6 +383,30 @@ class AssociativeClusterer(
             projected.append(out)
         return projected
 
+    def _centred(self, X):
+        """X and the memories about a point in their middle, and the metric's root."""
+        memories = self._memories(X.shape[1])
+        if not hasattr(self, "metric_"):
+            return X, memories, None
+        middle = self._middle()
+        memories = memories._replace(centers=memories.centers - middle)
+        return X - middle.astype(X.dtype), memories, self._root()
+
+    def _marginal_logits(self, X):
+        """Logits of rows with holes, and their log normalisers."""
+        logits, log_determinants = marginal_logits(*self._centred(X))
+        n_seen = np.count_nonzero(~np.isnan(X), axis=1)
+        normalisers = self._likelihood().log_normaliser(self.beta_, n_seen)
+        return logits, (normalisers - log_determinants / 2).astype(X.dtype)
+
+    def _completed(self, X):
+        """X with its holes filled by what is expected, given the rest of the row."""
+        X_centred, memories, root = self._centred(X)
+        expected = filled(X_centred, memories, root)
+        if root is not None:
+            expected = expected + self._middle().astype(X.dtype)
+        return np.where(np.isnan(X), expected, X)
+
     def _middle(self):
         """Where those coordinates are 0, so that they keep float32's precision."""
         return self.weights_ @ self.cluster_centers_
@@ -372,6 +425,8 @@ class AssociativeClusterer(
         return out
 
     def _labels(self, X):
+        if has_holes(X):
+            return softmax(self._marginal_logits(X)[0], axis=1).argmax(axis=1)
         labels = np.empty(len(X), np.intp)
         rows_of(target().label, *self._network(X), out=(labels,))
         return labels

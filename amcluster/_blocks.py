@@ -77,8 +77,9 @@ def _run(task, n_rows, work_per_row):
     work_per_row += 8
     size = int(np.clip(BLOCK_WORK // work_per_row, 1, MAX_BLOCK_ROWS))
     blocks = [slice(start, start + size) for start in range(0, n_rows, size)]
-    threads = min(n_threads(), len(blocks))
-    if threads == 1 or n_rows * work_per_row < SERIAL_WORK:
+    small = n_rows * work_per_row < SERIAL_WORK
+    threads = 1 if small else min(n_threads(), len(blocks))
+    if threads == 1:
         yield from map(task, blocks)
         return
     with ThreadPoolExecutor(threads) as pool:

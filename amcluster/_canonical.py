@@ -11,7 +11,7 @@ import numpy as np
 
 
 class DistinctRows(NamedTuple):
-    """Distinct rows, centred, with summed weights."""
+    """Distinct rows, centred, with summed weights; NaN where a value is missing."""
 
     values: np.ndarray  # (n_distinct, n_features), C-contiguous, minus offset
     weights: np.ndarray  # (n_distinct,) float64, positive
@@ -25,6 +25,8 @@ class DistinctRows(NamedTuple):
     @property
     def total_variance(self):
         """Weighted mean squared distance to the mean: length^2, all features summed."""
+        if np.isnan(self.values).any():
+            return _seen_means(np.square(self.values), self.weights).sum()
         squares = np.einsum(
             "n,nd,nd->", self.weights, self.values, self.values, dtype=np.float64
         )
@@ -33,6 +35,8 @@ class DistinctRows(NamedTuple):
 
 def distinct_rows(X, weights):
     """Merge equal rows, sort them by value and subtract their weighted mean.
+
+    A missing value, NaN, is a value of its own here, and left out of the mean.
 
     Parameters
     ----------
@@ -47,14 +51,27 @@ def distinct_rows(X, weights):
     kept = weights > 0
     if not kept.all():
         X, weights = X[kept], weights[kept]
-    order, is_first = _canonical_order(X, weights)
+    missing = np.isnan(X)
+    some_missing = missing.any()
+    keys = np.where(missing, np.inf, X) if some_missing else X
+    order, is_first = _canonical_order(keys, weights)
     starts = np.flatnonzero(is_first)
     weights = np.add.reduceat(weights[order], starts)
     values = np.ascontiguousarray(X[order[starts]])
-    mean = np.einsum("n,nd->d", weights, values, dtype=np.float64) / weights.sum()
+    if some_missing:
+        mean = _seen_means(values, weights)
+    else:
+        mean = np.einsum("n,nd->d", weights, values, dtype=np.float64) / weights.sum()
     offset = mean.astype(values.dtype)
     values -= offset
     return DistinctRows(values, weights, offset)
+
+
+def _seen_means(values, weights):
+    """Weighted means of what is not missing."""
+    seen = ~np.isnan(values)
+    sums = np.einsum("n,nd->d", weights, np.where(seen, values, 0), dtype=np.float64)
+    return sums / (weights @ seen)
 
 
 def _canonical_order(X, weights):

@@ -44,9 +44,21 @@ def check_sample_weight(sample_weight, X):
     return weights
 
 
+def check_seen(X, weights, names):
+    """Raise if a feature has no value in any row that counts."""
+    unseen = np.flatnonzero(np.isnan(X[weights > 0]).all(axis=0))
+    if len(unseen):
+        column = unseen[0]
+        name = f"column {column}" if names is None else f"feature {names[column]!r}"
+        raise ValueError(
+            f"X has no value in {name}: it is NaN in every row of positive weight."
+            " Drop it before the fit."
+        )
+
+
 def check_spread(values):
     """Raise if squared distances of centred rows leave the range of their dtype."""
-    spread = float(np.abs(values).max())
+    spread = float(np.nanmax(np.abs(values)))
     info = np.finfo(values.dtype)
     lowest = float(np.sqrt(info.tiny / info.eps))
     highest = float(np.sqrt(info.max * info.eps / values.shape[1]))

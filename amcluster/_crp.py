@@ -5,7 +5,6 @@ from numbers import Integral
 
 import numpy as np
 from scipy.linalg import solve_triangular
-from sklearn.utils.validation import validate_data
 
 from ._base import (
     AssociativeClusterer,
@@ -298,7 +297,7 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         with earlier_fit_kept(self):
             self._check_parameters()
             first = not hasattr(self, "cluster_centers_")
-            X = validate_data(self, X, dtype=[np.float64, np.float32], reset=first)
+            X = self._validated(X, reset=first)
             weights = check_sample_weight(sample_weight, X)
             if first or self._buffer is not None:
                 self._refit(X, weights)

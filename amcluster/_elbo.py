@@ -15,6 +15,7 @@ from ._checks import check_choice, check_number
 from ._flow import STEPS, flow, free_energies
 from ._free_energy import FreeEnergy, Mixture, lower
 from ._likelihoods import CODES, Likelihood
+from ._missing import FreeEnergyWithHoles, has_holes, roughly_filled
 from ._seeded import SeededClusterer, is_word, variance_about
 from ._seeding import partition_rows
 from ._spread import Isotropic, Shared, first_shared, span
@@ -204,6 +205,29 @@ class CLAMELBOClusterer(SeededClusterer):
         self.random_state = random_state
         self.verbose = verbose
 
+    _allows_holes = True
+
+    def complete(self, X):
+        """Rows with their missing values filled in.
+
+        A hidden value becomes its expectation, given the rest of the row: the mean over
+        memories, under the posterior of the row, of what each expects. Without a
+        learned metric that is the memory's own value; with one, the rest of the row
+        moves it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data; NaN where a value is missing.
+
+        Returns
+        -------
+        completed : ndarray of shape (n_samples, n_features)
+            What was there is untouched.
+        """
+        X = self._check_X(X)
+        return self._completed(X) if has_holes(X) else X.copy()
+
     def retrieve(self, X, n_steps=None, step_size=1.0):
         """Mean of the memories under the state of the network, started from uniform.
 
@@ -274,10 +298,14 @@ class CLAMELBOClusterer(SeededClusterer):
             include_boundaries="right",
         )
         X = self._check_X(X)
-        normaliser = self._likelihood().log_normaliser(self.beta_, X.shape[1])
         n_clusters = len(self.cluster_centers_)
-        joint = self._rows_of(target().logits, X, n_clusters)
-        joint += X.dtype.type(normaliser)
+        if has_holes(X):
+            joint, normaliser = self._marginal_logits(X)
+            joint += normaliser[:, None]
+        else:
+            normaliser = self._likelihood().log_normaliser(self.beta_, X.shape[1])
+            joint = self._rows_of(target().logits, X, n_clusters)
+            joint += X.dtype.type(normaliser)
         v = flow(joint, np.zeros(n_clusters), n_steps, step_size, dynamics)
         log_q = log_softmax(v, axis=2)
         states = np.exp(log_q)
@@ -385,16 +413,21 @@ class CLAMELBOClusterer(SeededClusterer):
     def _learn(self, X, rows, random_state, task):
         self._check_rows(X)
         trims = self._trims() * (task.max_subtasks // len(self._trims()))
-        seeds = [(self._first_centers(X, rows, random_state, t), t) for t in trims]
-        seen, basis = self._in_span(rows)
-        prior = self._prior(rows, seen, basis, seeds)
+        whole = rows
+        if has_holes(rows.values):
+            whole = roughly_filled(rows, self.metric == "learned")
+        seeds = [(self._first_centers(X, whole, random_state, t), t) for t in trims]
+        seen, basis = self._in_span(whole)
+        prior = self._prior(whole, seen, basis, seeds)
         best, bar = None, inf
         for start, (centers, trim) in enumerate(seeds):
-            partition = partition_rows(rows, centers, trim)
-            mixture = self._first_mixture(rows, seen, basis, partition, prior)
+            partition = partition_rows(whole, centers, trim)
+            mixture = self._first_mixture(whole, seen, basis, partition, prior)
             # One more subtask than iterations: see `Iterations.close`.
             subtask = task.subtask("start", max_subtasks=self.max_iter + 1)
-            learned, settled = self._descend(seen, mixture, basis, bar, start, subtask)
+            learned, settled = self._descend(
+                *(seen if whole is rows else rows, mixture, basis, bar, start, subtask)
+            )
             bar = min(bar, settled)
             # Starts that end in the same place differ by rounding: keep the first.
             least_gain = self.tol * X.shape[1]
@@ -405,7 +438,8 @@ class CLAMELBOClusterer(SeededClusterer):
         return best
 
     def _descend(self, rows, mixture, basis, bar, start, task):
-        free_energy = FreeEnergy(
+        kind = FreeEnergyWithHoles if has_holes(rows.values) else FreeEnergy
+        free_energy = kind(
             rows,
             self._likelihood(),
             len(rows.offset),

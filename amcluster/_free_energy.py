@@ -96,11 +96,14 @@ class FreeEnergy:
             self.rows.total_weight,
             self.n_features,
         )
-        weights = mixture.weights
-        if self.learn_weights:
-            least = np.finfo(np.float64).tiny  # a weight of 0 would have no logarithm
-            weights = np.maximum(expected.counts / self.rows.total_weight, least)
+        weights = self._weights(mixture, expected.counts)
         return Mixture(centers, weights, spread.updated(residuals))
+
+    def _weights(self, mixture, counts):
+        if not self.learn_weights:
+            return mixture.weights
+        least = np.finfo(np.float64).tiny  # a weight of 0 would have no logarithm
+        return np.maximum(counts / self.rows.total_weight, least)
 
 
 def lower(free_energy, mixture, *, max_iter, tol, watch, bar=inf):

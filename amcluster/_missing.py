@@ -1,0 +1,188 @@
+"""Rows with holes: every quantity integrates out what was not seen.
+
+NaN is a coordinate that was not seen, which is taken to say nothing of its value.
+"""
+
+from math import inf
+from typing import NamedTuple
+
+import numpy as np
+
+from ._blocks import rows_of, sum_over
+from ._free_energy import FreeEnergy, Mixture, lower
+from ._likelihoods import Likelihood
+from ._seeding import partition_rows
+from ._spread import Isotropic, first_shared
+from .kernels import Metric, target
+
+# EM that fills holes before the first memories are sought: a few rough steps.
+FILLING_ITERATIONS = 20
+FILLING_TOLERANCE = 1e-4
+
+
+def has_holes(values):
+    """Whether something was not seen."""
+    return bool(np.isnan(values).any())
+
+
+def marginal_logits(X, memories, root=None):
+    """Logits over the seen coordinates, and log det A_hh of the hidden ones.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    memories : Memories
+        In the coordinates of X.
+    root : ndarray of shape (n_features, n_features), default=None
+        Root of the metric A; None: Euclidean.
+
+    Returns
+    -------
+    logits : ndarray of shape (n_rows, n_clusters)
+    log_determinants : ndarray of shape (n_rows,), float64
+    """
+    out = np.empty((len(X), len(memories.centers)), X.dtype)
+    log_determinants = np.zeros(len(X))
+    if root is None:
+        rows_of(target().seen_logits, X, memories.astype(X.dtype), out=(out,))
+    else:
+        memories = memories.astype(np.float64)
+        metric = Metric.of(root, memories.centers)
+        rows_of(
+            *(target().metric_logits, X, memories, metric),
+            out=(out, log_determinants),
+        )
+    return out, log_determinants
+
+
+def filled(X, memories, root=None):
+    """The rows with holes filled by what the memories expect, given the rest."""
+    if root is None:
+        logits, _ = marginal_logits(X, memories)
+        # A metric that is the identity would do the same, slower.
+        logits -= logits.max(axis=1, keepdims=True)
+        posterior = np.exp(logits)
+        posterior /= posterior.sum(axis=1, keepdims=True)
+        expected = posterior @ memories.centers.astype(X.dtype)
+        return np.where(np.isnan(X), expected, X)
+    memories = memories.astype(np.float64)
+    out = np.empty(X.shape, X.dtype)
+    metric = Metric.of(root, memories.centers)
+    rows_of(target().metric_complete, X, memories, metric, out=(out,))
+    return out
+
+
+def roughly_filled(rows, learn_metric):
+    """Rows whose holes are filled well enough to seek first memories in them.
+
+    By the means, or, where a metric is learned, by one memory with a metric: the rest
+    of the row then says something of what is hidden.
+    """
+    whole = rows._replace(values=np.nan_to_num(rows.values))
+    if not learn_metric:
+        return whole
+    n_features = rows.values.shape[1]
+    partition = partition_rows(whole, np.zeros_like(whole.values[:1]))
+    centers = np.zeros((1, n_features))
+    spread = first_shared(whole, partition, centers, n_features, beta=None)
+    free_energy = FreeEnergyWithHoles(rows, Likelihood(), n_features, False)
+    mixture, *_ = lower(
+        free_energy,
+        Mixture(centers, np.ones(1), spread),
+        max_iter=FILLING_ITERATIONS,
+        tol=FILLING_TOLERANCE,
+        watch=lambda *_: False,
+        bar=inf,
+    )
+    memories, root = free_energy.memories_of(mixture)
+    return rows._replace(values=filled(rows.values, memories, root))
+
+
+class Expected(NamedTuple):
+    """Sums over rows under the posteriors of a mixture, in the coordinates of rows.
+
+    As `_free_energy.Expected`, of rows that are filled as each memory expects them
+    where there is a metric, and of what is seen where there is none.
+    """
+
+    free_energy: float
+    counts: np.ndarray  # (n_clusters,)
+    pulls: np.ndarray  # (n_clusters, 1) or, for each feature, (n_clusters, n_features)
+    sums: np.ndarray  # (n_clusters, n_features)
+    squares: float
+    moment: np.ndarray | None  # (n_features, n_features) sum of u d d^T about centers
+
+
+class Moments(NamedTuple):
+    """Squares about the new centers, divided by the weight they stand for."""
+
+    mean_square_: float
+    covariance_: np.ndarray | None
+
+    def mean_square(self):
+        """Variance of a feature, in the mean over features."""
+        return self.mean_square_
+
+    def covariance(self):
+        """Covariance of the features."""
+        return self.covariance_
+
+
+class FreeEnergyWithHoles(FreeEnergy):
+    """The free energy of what is seen, lowered by exact EM."""
+
+    def __init__(self, rows, likelihood, n_features, learn_weights):
+        super().__init__(rows, likelihood, n_features, learn_weights)
+        self.n_seen = np.count_nonzero(~np.isnan(rows.values), axis=1)
+
+    def memories_of(self, mixture):
+        """The memories in the coordinates of rows, and the root of their metric."""
+        memories = self.likelihood.memories(
+            mixture.centers,
+            np.log(mixture.weights),
+            mixture.spread.beta,
+            self.n_features,
+        )
+        if isinstance(mixture.spread, Isotropic):
+            return memories.astype(self.rows.values.dtype), None
+        return memories.astype(np.float64), mixture.spread.project(
+            np.eye(self.n_features)
+        )
+
+    def expectation(self, mixture):
+        """The E-step: the free energy and what the M-step needs."""
+        memories, root = self.memories_of(mixture)
+        values, weights = self.rows.values, self.rows.weights
+        kernel, settings, passes = target().seen_expectation, (), 8
+        if root is not None:
+            settings = (Metric.of(root, memories.centers),)
+            kernel, passes = target().metric_expectation, 8 * self.n_features
+        evidence, counts, pulls, sums, squares, *rest = sum_over(
+            *(kernel, values, weights, memories, *settings),
+            out=(np.empty(len(values)),),
+            passes=passes,
+        )
+        normaliser = self.likelihood.log_normaliser(mixture.spread.beta, self.n_seen)
+        log_density = evidence + weights @ normaliser
+        moment = None
+        if rest:
+            moment, log_determinants = rest
+            log_density -= log_determinants / 2
+            pulls = pulls[:, None]
+        free_energy = mixture.spread.penalty - log_density / self.rows.total_weight
+        return Expected(free_energy, counts, pulls, sums, squares, moment)
+
+    def maximisation(self, mixture, expected):
+        """The M-step: centers and weights, then the spread about the new centers."""
+        pulls = expected.pulls
+        moved = expected.sums / np.where(pulls > 0, pulls, 1.0)
+        centers = np.where(pulls > 0, moved, mixture.centers)
+        step = centers - mixture.centers
+        squares = expected.squares - (pulls * np.square(step)).sum()
+        n_values = self.rows.weights @ self.n_seen
+        covariance = None
+        if expected.moment is not None:
+            covariance = expected.moment - (step.T * pulls[:, 0]) @ step
+            covariance /= self.rows.total_weight
+        spread = mixture.spread.updated(Moments(squares / n_values, covariance))
+        return Mixture(centers, self._weights(mixture, expected.counts), spread)
