@@ -3,6 +3,12 @@
 from ._clam import CLAMClusterer
 from ._crp import CRPAssociativeClusterer
 from ._elbo import CLAMELBOClusterer
+from ._imputer import AssociativeImputer
 
-__all__ = ["CLAMClusterer", "CLAMELBOClusterer", "CRPAssociativeClusterer"]
+__all__ = [
+    "AssociativeImputer",
+    "CLAMClusterer",
+    "CLAMELBOClusterer",
+    "CRPAssociativeClusterer",
+]
 __version__ = "0.1.0.dev0"

@@ -16,6 +16,7 @@ class DistinctRows(NamedTuple):
     values: np.ndarray  # (n_distinct, n_features), C-contiguous, minus offset
     weights: np.ndarray  # (n_distinct,) float64, positive
     offset: np.ndarray  # (n_features,) the weighted mean, in the dtype of values
+    has_holes: bool = False  # whether a value is missing
 
     @property
     def total_weight(self):
@@ -23,9 +24,20 @@ class DistinctRows(NamedTuple):
         return self.weights.sum()
 
     @property
+    def n_values(self):
+        """The weight of all values that are not missing."""
+        if self.has_holes:
+            return self.weights @ np.count_nonzero(~np.isnan(self.values), axis=1)
+        return self.total_weight * self.values.shape[1]
+
+    def with_values(self, values):
+        """The same rows in other coordinates, or with their holes filled."""
+        return DistinctRows(values, self.weights, self.offset)
+
+    @property
     def total_variance(self):
         """Weighted mean squared distance to the mean: length^2, all features summed."""
-        if np.isnan(self.values).any():
+        if self.has_holes:
             return _seen_means(np.square(self.values), self.weights).sum()
         squares = np.einsum(
             "n,nd,nd->", self.weights, self.values, self.values, dtype=np.float64
@@ -52,19 +64,19 @@ def distinct_rows(X, weights):
     if not kept.all():
         X, weights = X[kept], weights[kept]
     missing = np.isnan(X)
-    some_missing = missing.any()
-    keys = np.where(missing, np.inf, X) if some_missing else X
+    has_holes = bool(missing.any())
+    keys = np.where(missing, np.inf, X) if has_holes else X
     order, is_first = _canonical_order(keys, weights)
     starts = np.flatnonzero(is_first)
     weights = np.add.reduceat(weights[order], starts)
     values = np.ascontiguousarray(X[order[starts]])
-    if some_missing:
+    if has_holes:
         mean = _seen_means(values, weights)
     else:
         mean = np.einsum("n,nd->d", weights, values, dtype=np.float64) / weights.sum()
     offset = mean.astype(values.dtype)
     values -= offset
-    return DistinctRows(values, weights, offset)
+    return DistinctRows(values, weights, offset, has_holes)
 
 
 def _seen_means(values, weights):

@@ -414,10 +414,14 @@ class CLAMELBOClusterer(SeededClusterer):
         self._check_rows(X)
         trims = self._trims() * (task.max_subtasks // len(self._trims()))
         whole = rows
-        if has_holes(rows.values):
-            whole = roughly_filled(rows, self.metric == "learned")
-        seeds = [(self._first_centers(X, whole, random_state, t), t) for t in trims]
-        seen, basis = self._in_span(whole)
+        if rows.has_holes and self.metric == "learned":
+            whole = roughly_filled(rows)
+        seeds = [
+            # With holes half of the starts see them filled, half do not.
+            (self._first_centers(X, rows if start % 2 else whole, random_state, t), t)
+            for start, t in enumerate(trims)
+        ]
+        seen, basis = (whole, None) if rows.has_holes else self._in_span(rows)
         prior = self._prior(whole, seen, basis, seeds)
         best, bar = None, inf
         for start, (centers, trim) in enumerate(seeds):
@@ -426,7 +430,8 @@ class CLAMELBOClusterer(SeededClusterer):
             # One more subtask than iterations: see `Iterations.close`.
             subtask = task.subtask("start", max_subtasks=self.max_iter + 1)
             learned, settled = self._descend(
-                *(seen if whole is rows else rows, mixture, basis, bar, start, subtask)
+                *(rows if rows.has_holes else seen, mixture, basis, bar),
+                *(start, subtask),
             )
             bar = min(bar, settled)
             # Starts that end in the same place differ by rounding: keep the first.
@@ -438,7 +443,7 @@ class CLAMELBOClusterer(SeededClusterer):
         return best
 
     def _descend(self, rows, mixture, basis, bar, start, task):
-        kind = FreeEnergyWithHoles if has_holes(rows.values) else FreeEnergy
+        kind = FreeEnergyWithHoles if rows.has_holes else FreeEnergy
         free_energy = kind(
             rows,
             self._likelihood(),

@@ -72,15 +72,13 @@ def filled(X, memories, root=None):
     return out
 
 
-def roughly_filled(rows, learn_metric):
-    """Rows whose holes are filled well enough to seek first memories in them.
+def roughly_filled(rows):
+    """Rows whose holes are filled by one memory with a learned metric.
 
-    By the means, or, where a metric is learned, by one memory with a metric: the rest
-    of the row then says something of what is hidden.
+    Well enough to seek first memories in them: the rest of a row says something of what
+    is hidden.
     """
-    whole = rows._replace(values=np.nan_to_num(rows.values))
-    if not learn_metric:
-        return whole
+    whole = rows.with_values(np.nan_to_num(rows.values))
     n_features = rows.values.shape[1]
     partition = partition_rows(whole, np.zeros_like(whole.values[:1]))
     centers = np.zeros((1, n_features))
@@ -95,7 +93,7 @@ def roughly_filled(rows, learn_metric):
         bar=inf,
     )
     memories, root = free_energy.memories_of(mixture)
-    return rows._replace(values=filled(rows.values, memories, root))
+    return rows.with_values(filled(rows.values, memories, root))
 
 
 class Expected(NamedTuple):

@@ -106,7 +106,8 @@ class SeededClusterer(AssociativeClusterer):
 def variance_about(rows, partition):
     """Mean variance of a feature about the centers, and the least that is resolved."""
     n_features = rows.values.shape[1]
-    variance = partition.inertia / (partition.weights.sum() * n_features)
+    part = partition.weights.sum() / rows.total_weight  # not left out
+    variance = partition.inertia / (part * rows.n_values)
     floor = np.finfo(rows.values.dtype).eps * (rows.total_variance or 1.0) / n_features
     return max(variance, floor), floor
 

@@ -32,6 +32,7 @@ class Partition(NamedTuple):
     centers: np.ndarray  # (n_clusters, n_features)
     counts: np.ndarray  # (n_clusters,) weight of the rows of each center
     sums: np.ndarray  # (n_clusters, n_features) weighted sum of those rows
+    seen: np.ndarray  # (n_clusters, 1 or n_features) weight of what sums are sums of
     inertia: float
     labels: np.ndarray  # (n_rows,)
     first: np.ndarray  # (n_rows,) squared distance to the nearest center
@@ -84,7 +85,7 @@ def random_rows(rows, n_clusters, random_state):
     for uniform in random_state.uniform(size=n_clusters)[: len(mass)]:
         drawn.append(draw(mass, uniform))
         mass[drawn[-1]] = 0.0
-    return np.resize(rows.values[drawn], (n_clusters, rows.values.shape[1]))
+    return np.resize(_centers(rows, drawn), (n_clusters, rows.values.shape[1]))
 
 
 def k_means_plus_plus(rows, n_clusters, random_state):
@@ -95,16 +96,17 @@ def k_means_plus_plus(rows, n_clusters, random_state):
     """
     values, weights = rows.values, rows.weights
     cpu = target("cpu")
-    seeds = values[[draw(weights, random_state.uniform())]]
+    seeds = _centers(rows, [draw(weights, random_state.uniform())])
     closest = np.full(len(values), inf, values.dtype)
     while True:
-        rows_of(cpu.approach, values, _hard(seeds[-1:]), out=(closest,))
+        rows_of(cpu.approach, values, _hard(seeds[-1:]), rows.has_holes, out=(closest,))
         mass = weights * closest
         if len(seeds) == n_clusters or not mass.any():
             break
         candidates = _candidates(rows, mass, n_clusters, random_state)
         (potentials,) = sum_over(
-            cpu.potentials, values, weights, _hard(candidates), out=(closest,)
+            *(cpu.potentials, values, weights, _hard(candidates), rows.has_holes),
+            out=(closest,),
         )
         seeds = np.vstack([seeds, candidates[[potentials.argmin()]]])
     return np.resize(seeds, (n_clusters, values.shape[1]))
@@ -117,15 +119,19 @@ def partition_rows(rows, centers, trim=0.0):
 
     def sums_of(weights):
         return sum_over(
-            target("cpu").nearest, rows.values, weights, _hard(centers), out=out
+            *(target("cpu").nearest, rows.values, weights),
+            *(_hard(centers), rows.has_holes),
+            out=out,
         )
 
     weights = rows.weights
-    counts, sums, inertia = sums_of(weights)
+    counts, sums, inertia, seen = sums_of(weights)
     if trim:
         weights = _without_farthest(weights, out[1], trim)
-        counts, sums, inertia = sums_of(weights)
-    return Partition(trim, weights, centers, counts, sums, inertia.sum(), *out)
+        counts, sums, inertia, seen = sums_of(weights)
+    if not rows.has_holes:
+        seen = counts[:, None]
+    return Partition(trim, weights, centers, counts, sums, seen, inertia.sum(), *out)
 
 
 def _without_farthest(weights, distances, trim):
@@ -181,6 +187,7 @@ def _swap(rows, partition, random_state, at_random):
         partition.weights,
         _hard(candidates),
         n_clusters,
+        rows.has_holes,
         out=(partition.labels, partition.first, partition.second),
     )
     costs = kept[:, None] + extra
@@ -197,20 +204,25 @@ def _swap(rows, partition, random_state, at_random):
 def _candidates(rows, mass, n_clusters, random_state):
     # In canonical order, so that ties between candidates go to the first row.
     uniforms = random_state.uniform(size=2 + int(log(n_clusters)))
-    return rows.values[np.sort(draw(mass, uniforms))]
+    return _centers(rows, np.sort(draw(mass, uniforms)))
+
+
+def _centers(rows, numbers):
+    """Rows as centers; what is missing is put at the mean of the data."""
+    return np.nan_to_num(rows.values[numbers])
 
 
 def _means(rows, partition):
     """Weighted means of the clusters; the farthest rows where a cluster is empty."""
-    counts = partition.counts[:, None]
-    centers = (partition.sums / np.where(counts > 0, counts, 1.0)).astype(
-        rows.values.dtype
-    )
+    seen = partition.seen
+    centers = np.where(
+        seen > 0, partition.sums / np.where(seen > 0, seen, 1.0), partition.centers
+    ).astype(rows.values.dtype)
     empty = np.flatnonzero(partition.counts == 0)
     if len(empty):
         kept = np.where(partition.weights > 0, partition.first, -1)
         farthest = np.argsort(-kept, kind="stable")
-        centers[empty] = rows.values[np.resize(farthest, len(empty))]
+        centers[empty] = _centers(rows, np.resize(farthest, len(empty)))
     return centers
 
 
