@@ -150,6 +150,10 @@ class CLAMELBOClusterer(SeededClusterer):
     covariance ``I / (2 * beta_)``, or with tied covariance
     ``inv(metric_) / (2 * beta_)``.
 
+    A missing value is NaN. It is integrated out of every quantity, which is exact if
+    what is missing is missing at random: posteriors and densities are those of the rest
+    of the row, and a row with nothing seen gets the weights. `complete` fills holes in.
+
     Sample weights count rows: with ``metric="learned"`` their sum decides how much is
     shrunk.
 

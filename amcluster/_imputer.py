@@ -1,9 +1,11 @@
 """Filling missing values with what the memories of a network expect."""
 
+import warnings
 from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import MissingIndicator
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
@@ -146,7 +148,7 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         if is_word(n_clusters, "auto"):
             errors = self._compare(Z, random_state)
             n_clusters = min(errors, key=lambda pair: pair[1])[0] if errors else 1
-        self.clusterer_ = self._clusterer(n_clusters, random_state).fit(Z)
+        self.clusterer_ = self._learned(n_clusters, random_state, Z)
         self.scaler_ = scaler
         self.errors_ = np.array(errors).reshape(-1, 2)
         self.n_clusters_ = n_clusters
@@ -215,14 +217,19 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             reset=reset,
         )
 
-    def _clusterer(self, n_clusters, random_state):
-        return CLAMELBOClusterer(
+    def _learned(self, n_clusters, random_state, Z, weights=None):
+        """The clusterer of standardised rows."""
+        clusterer = CLAMELBOClusterer(
             n_clusters,
             likelihood=self.likelihood,
             metric=self.metric,
             random_state=random_state,
             **LEARNING,
         )
+        with warnings.catch_warnings():
+            # A memory that labels no row does no harm here.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return clusterer.fit(Z, sample_weight=weights)
 
     def _compare(self, Z, random_state):
         """Numbers of memories and the errors of what was hidden from them."""
@@ -239,8 +246,7 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         for n_clusters in NUMBERS:
             if n_clusters > 1 and n_clusters * ROWS_PER_MEMORY > len(Z):
                 break
-            clusterer = self._clusterer(n_clusters, random_state)
-            clusterer.fit(shown, sample_weight=weights)
+            clusterer = self._learned(n_clusters, random_state, shown, weights)
             misses = np.square(clusterer.complete(shown) - Z)
             squares = np.where(held_out, misses, 0).sum(axis=1)
             mean = weights @ squares / (weights @ held_out.sum(axis=1))

@@ -85,3 +85,50 @@ def log_joint(X, labels, alpha, d, beta, rho):
         total += log_predictive(x, mates.reshape(-1, X.shape[1]), beta, rho)
         total += np.log(weight / (alpha + i)) if i else 0.0
     return total
+
+
+class EStepWithHoles:
+    """The E-step of a mixture with covariance inv(A) / (2 beta), row by row.
+
+    Hidden coordinates are integrated out by the textbook formulas of the multivariate
+    normal; with degrees of freedom nu, of the multivariate t.
+    """
+
+    def __init__(self, X, weights, mu, log_w, beta, A, nu=None):
+        n_rows, n_clusters = len(X), len(mu)
+        sigma = np.linalg.inv(A) / (2 * beta)
+        self.logits = np.empty((n_rows, n_clusters))
+        self.u = np.empty((n_rows, n_clusters))
+        self.log_determinants = np.empty(n_rows)
+        self.completed = np.empty_like(X)
+        self.counts, self.sums = np.zeros(n_clusters), np.zeros_like(mu)
+        self.moment, self.evidence, self.squares = np.zeros_like(A), 0.0, 0.0
+        for i, (x, weight) in enumerate(zip(X, weights, strict=True)):
+            seen, hidden = ~np.isnan(x), np.isnan(x)
+            s_seen = sigma[np.ix_(seen, seen)]
+            regression = sigma[np.ix_(hidden, seen)] @ np.linalg.inv(s_seen)
+            squares = np.empty(n_clusters)
+            filled = np.tile(x, (n_clusters, 1))
+            for k in range(n_clusters):
+                away = x[seen] - mu[k, seen]
+                squares[k] = away @ np.linalg.solve(s_seen, away) / (2 * beta)
+                filled[k, hidden] = mu[k, hidden] + regression @ away
+            pulls = np.ones(n_clusters)
+            self.logits[i] = log_w - beta * squares
+            if nu is not None:
+                half = (nu + seen.sum()) / 2
+                self.logits[i] = log_w - half * np.log1p(2 * beta * squares / nu)
+                pulls = 2 * half / (nu + 2 * beta * squares)
+            p = softmax(self.logits[i])
+            self.u[i] = weight * p * pulls
+            self.evidence += weight * logsumexp(self.logits[i])
+            self.counts += weight * p
+            self.squares += self.u[i] @ squares
+            self.sums += self.u[i][:, None] * filled
+            self.completed[i] = p @ filled
+            self.log_determinants[i] = np.linalg.slogdet(A[np.ix_(hidden, hidden)])[1]
+            away = filled - mu
+            self.moment += (self.u[i] * away.T) @ away
+            left = sigma[np.ix_(hidden, hidden)]
+            left = left - regression @ sigma[np.ix_(seen, hidden)]
+            self.moment[np.ix_(hidden, hidden)] += weight * left

@@ -6,7 +6,7 @@ from scipy.optimize import approx_fprime
 from scipy.spatial.distance import cdist
 from scipy.special import logsumexp, softmax
 
-from amcluster.kernels import STUDENT_T, Dynamics, Memories, target
+from amcluster.kernels import STUDENT_T, Dynamics, Memories, Metric, target
 from amcluster.kernels.cpu.likelihoods import log_kernel, pull
 
 from . import reference
@@ -194,47 +194,73 @@ def test_masked_loss_ignores_what_is_hidden():
     np.testing.assert_allclose(loss, expected, rtol=1e-12)
 
 
+def with_holes(case):
+    """Its rows with a third of the values missing, and all of the first row."""
+    X = case.X.copy()
+    X[np.random.default_rng(1).random(X.shape) < 0.3] = np.nan
+    X[0] = np.nan
+    return X
+
+
+def seen_squares(X, mu):
+    """Squared distances over what is seen."""
+    return np.nansum((X[:, None].astype(float) - mu) ** 2, axis=2)
+
+
+holes = pytest.mark.parametrize("holes", [False, True])
+
+
 @cases
 @dtypes
-def test_nearest(shape, dtype):
+@holes
+def test_nearest(shape, dtype, holes):
     case = Case(shape, dtype)
+    X = with_holes(case) if holes else case.X
     out = [np.empty(case.n_rows, t) for t in (np.int32, dtype, dtype)]
-    counts, sums, inertia = target().nearest(case.X, case.weights, case.memories, *out)
+    counts, sums, inertia, seen = target().nearest(
+        X, case.weights, case.memories, holes, *out
+    )
     labels, first, second = out
-    squares = np.sort(cdist(case.X, case.mu, "sqeuclidean"), axis=1)
+    squares = np.sort(seen_squares(X, case.mu), axis=1)
     given = np.eye(case.n_clusters)[labels] * case.weights[:, None]
     case.close(first, squares[:, 0])
     case.close(second, squares[:, 1] if case.n_clusters > 1 else np.inf)
-    case.close(((case.X - case.mu[labels]) ** 2).sum(axis=1), squares[:, 0])
+    case.close(np.nansum((X - case.mu[labels]) ** 2, axis=1), squares[:, 0])
     case.close(counts, given.sum(axis=0))
-    case.close(sums, given.T @ case.X)
+    case.close(sums, given.T @ np.nan_to_num(X))
     case.close(inertia, given.T @ squares[:, 0])
+    if holes:
+        case.close(seen, given.T @ ~np.isnan(X))
 
 
 @cases
 @dtypes
-def test_potentials_and_approach(shape, dtype):
+@holes
+def test_potentials_and_approach(shape, dtype, holes):
     case = Case(shape, dtype)
-    squares = cdist(case.X, case.mu, "sqeuclidean")
+    X = with_holes(case) if holes else case.X
+    squares = seen_squares(X, case.mu)
     closest = np.full(case.n_rows, 0.9 * case.n_features, dtype)
-    (potentials,) = target().potentials(case.X, case.weights, case.memories, closest)
+    (potentials,) = target().potentials(X, case.weights, case.memories, holes, closest)
     case.close(potentials, case.weights @ np.minimum(closest[:, None], squares))
-    target().approach(case.X, case.memories, closest)
+    target().approach(X, case.memories, holes, closest)
     case.close(closest, np.minimum(0.9 * case.n_features, squares.min(axis=1)))
 
 
 @dtypes
-def test_swap_costs_are_the_inertia_after_the_swap(dtype):
+@holes
+def test_swap_costs_are_the_inertia_after_the_swap(dtype, holes):
     case = Case((40, 3, 5, 1), dtype)
+    X = with_holes(case) if holes else case.X
     out = [np.empty(case.n_rows, t) for t in (np.int32, dtype, dtype)]
-    target().nearest(case.X, case.weights, case.memories, *out)
+    target().nearest(X, case.weights, case.memories, holes, *out)
     candidates = Memories(case.X[:4].copy(), *case.memories[1:])
-    kept, extra = target().swap_costs(case.X, case.weights, candidates, 5, *out)
+    kept, extra = target().swap_costs(X, case.weights, candidates, 5, holes, *out)
     for c, candidate in enumerate(case.X[:4]):
         for k in range(5):
             centers = case.mu.copy()
             centers[k] = candidate
-            swapped = case.weights @ cdist(case.X, centers, "sqeuclidean").min(axis=1)
+            swapped = case.weights @ seen_squares(X, centers).min(axis=1)
             case.close(kept[c] + extra[c, k], swapped)
 
 
@@ -295,3 +321,64 @@ def test_project(shape, dtype):
     out = np.empty((case.n_rows, 3), dtype)
     target().project(case.X, case.memories, matrix, out)
     case.close(out, case.X @ matrix)
+
+
+# Rows with holes
+
+
+def metric_root(n_features):
+    """Root of a metric of determinant 1 that is not the identity."""
+    root = np.tril(np.random.default_rng(2).normal(size=(n_features, n_features)))
+    root /= n_features
+    root[np.diag_indices(n_features)] = np.linspace(0.5, 2, n_features)
+    return root / np.exp(np.log(root.diagonal()).mean())
+
+
+@cases
+@dtypes
+@pytest.mark.parametrize("robust", [False, True])
+@pytest.mark.parametrize("learned", [False, True])
+def test_rows_with_holes(shape, dtype, robust, learned):
+    case = Case(shape, dtype)
+    X, n_features = with_holes(case), case.n_features
+    nu = 3.0 if robust else None
+    memories = student_t(case.memories, nu, n_features) if robust else case.memories
+    root = metric_root(n_features) if learned else np.eye(n_features)
+    expected = reference.EStepWithHoles(
+        *(X.astype(float), case.weights, case.mu, case.log_w, case.beta),
+        *(root @ root.T, nu),
+    )
+    settings = ()
+    if learned:
+        memories = memories.astype(np.float64)
+        settings = (Metric.of(root, memories.centers),)
+    logits = np.empty((case.n_rows, case.n_clusters), dtype)
+    pulled = np.empty(case.n_rows)
+    if learned:
+        determinants = np.empty(case.n_rows)
+        target().metric_logits(X, memories, *settings, logits, determinants)
+        case.close(determinants, expected.log_determinants)
+        completed = np.empty(X.shape, dtype)
+        target().metric_complete(X, memories, *settings, completed)
+        case.close(completed, expected.completed)
+        np.testing.assert_array_equal(completed[~np.isnan(X)], X[~np.isnan(X)])
+        sums_of = target().metric_expectation
+    else:
+        target().seen_logits(X, memories, logits)
+        sums_of = target().seen_expectation
+    case.close(logits, expected.logits)
+    evidence, counts, pulls, sums, squares, *rest = sums_of(
+        X, case.weights, memories, *settings, pulled
+    )
+    case.close(evidence, expected.evidence)
+    case.close(counts, expected.counts)
+    case.close(squares, expected.squares)
+    case.close(pulled, expected.u.sum(axis=1))
+    if learned:
+        case.close(pulls, expected.u.sum(axis=0))
+        case.close(sums, expected.sums)
+        case.close(rest[0], expected.moment)
+        case.close(rest[1], case.weights @ expected.log_determinants)
+    else:
+        case.close(pulls, expected.u.T @ ~np.isnan(X))
+        case.close(sums, expected.u.T @ np.nan_to_num(X))

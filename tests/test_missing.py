@@ -1,0 +1,285 @@
+"""Rows with holes, in estimators: marginals, conditionals, and what does not change."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy.stats import multivariate_normal, multivariate_t
+from sklearn.metrics import adjusted_rand_score
+from sklearn.metrics.pairwise import nan_euclidean_distances
+from sklearn.utils import get_tags
+
+from amcluster import CLAMELBOClusterer
+
+from .conftest import REAL_SETS
+
+VARIANTS = [
+    {"likelihood": likelihood, "metric": metric}
+    for likelihood in ("gaussian", "student_t")
+    for metric in ("euclidean", "learned")
+]
+variants = pytest.mark.parametrize("variant", VARIANTS, ids=str)
+
+
+def hide(X, rate, seed=0):
+    holes = np.random.default_rng(seed).random(X.shape) < rate
+    return np.where(holes, X.dtype.type(np.nan), X)
+
+
+def fit(X, n_clusters=3, sample_weight=None, **parameters):
+    elbo = CLAMELBOClusterer(n_clusters, random_state=0, **parameters)
+    return elbo.fit(X, sample_weight=sample_weight)
+
+
+@pytest.fixture(scope="module")
+def X(real_sets):
+    return real_sets["iris"][0]
+
+
+@pytest.fixture(scope="module")
+def holed(X):
+    holed = hide(X, 0.2)
+    holed[0] = np.nan
+    return holed
+
+
+@pytest.fixture(scope="module", params=VARIANTS, ids=str)
+def elbo(request, holed):
+    return fit(holed, **request.param)
+
+
+def covariance(elbo):
+    metric = getattr(elbo, "metric_", np.eye(elbo.n_features_in_))
+    return np.linalg.inv(metric) / (2 * elbo.beta_)
+
+
+# Marginals and conditionals
+
+
+def test_densities_and_posteriors_are_those_of_what_is_seen(elbo, holed):
+    for x in holed[1:40]:
+        seen = ~np.isnan(x)
+        if not seen.any():
+            continue
+        sigma = covariance(elbo)[np.ix_(seen, seen)]
+        means = elbo.cluster_centers_[:, seen]
+        if elbo.likelihood == "student_t":
+            densities = [multivariate_t(m, sigma, elbo.nu).pdf(x[seen]) for m in means]
+        else:
+            densities = [multivariate_normal(m, sigma).pdf(x[seen]) for m in means]
+        joint = elbo.weights_ * densities
+        np.testing.assert_allclose(elbo.score_samples([x]), np.log(joint.sum()))
+        expected = joint / joint.sum()
+        np.testing.assert_allclose(elbo.predict_proba([x])[0], expected, atol=1e-10)
+
+
+def test_a_row_with_nothing_seen_gets_the_weights(elbo, holed):
+    np.testing.assert_allclose(elbo.predict_proba(holed[:1])[0], elbo.weights_)
+    np.testing.assert_allclose(elbo.score_samples(holed[:1]), 0, atol=1e-12)
+    expected = elbo.weights_ @ elbo.cluster_centers_
+    np.testing.assert_allclose(elbo.complete(holed[:1])[0], expected)
+
+
+def test_completion_is_the_conditional_mean(elbo, holed):
+    completed, sigma = elbo.complete(holed), covariance(elbo)
+    posteriors = elbo.predict_proba(holed)
+    for x, filled, p in zip(holed[:40], completed, posteriors, strict=False):
+        seen, hidden = ~np.isnan(x), np.isnan(x)
+        regression = sigma[np.ix_(hidden, seen)] @ np.linalg.inv(
+            sigma[np.ix_(seen, seen)]
+        )
+        expected = 0
+        for weight, mean in zip(p, elbo.cluster_centers_, strict=True):
+            expected += weight * (mean[hidden] + regression @ (x - mean)[seen])
+        np.testing.assert_allclose(filled[hidden], expected, atol=1e-9)
+
+
+def test_what_is_seen_is_untouched(elbo, holed, X):
+    seen = ~np.isnan(holed)
+    np.testing.assert_array_equal(elbo.complete(holed)[seen], holed[seen])
+    np.testing.assert_array_equal(elbo.complete(X), X)
+    assert elbo.complete(X) is not X
+
+
+def test_a_hidden_column_is_a_model_without_it(elbo, X):
+    hidden = X.copy()
+    hidden[:, 1] = np.nan
+    kept = [0, 2, 3]
+    sigma = covariance(elbo)[np.ix_(kept, kept)]
+    smaller = CLAMELBOClusterer(3, likelihood=elbo.likelihood, metric="learned")
+    smaller.fit(X[:, kept])
+    scale = np.linalg.det(sigma) ** (1 / 3)
+    smaller.metric_, smaller.beta_ = np.linalg.inv(sigma) * scale, 0.5 / scale
+    smaller.cluster_centers_ = elbo.cluster_centers_[:, kept]
+    smaller.weights_ = elbo.weights_
+    np.testing.assert_allclose(
+        elbo.predict_proba(hidden), smaller.predict_proba(X[:, kept]), atol=1e-9
+    )
+    np.testing.assert_allclose(
+        elbo.score_samples(hidden), smaller.score_samples(X[:, kept])
+    )
+
+
+def test_rows_with_and_without_holes_agree(elbo, X):
+    """One row with a hole sends the others another way."""
+    mixed = np.vstack([X, np.full((1, 4), np.nan)])
+    for method in ("predict_proba", "score_samples", "energy", "transform", "predict"):
+        whole, other = getattr(elbo, method)(X), getattr(elbo, method)(mixed)[:-1]
+        np.testing.assert_allclose(other, whole, rtol=1e-6, atol=1e-9)
+    whole, other = elbo.trajectory(X, 3), elbo.trajectory(mixed, 3)[:-1]
+    np.testing.assert_allclose(other, whole, rtol=1e-6, atol=1e-9)
+
+
+def test_transform_is_as_in_scikit_learn(elbo, holed):
+    expected = nan_euclidean_distances(holed, elbo.cluster_centers_)
+    np.testing.assert_array_equal(elbo.transform(holed), expected)
+
+
+def test_inertia_is_of_what_is_seen(elbo, holed):
+    away = np.nan_to_num(holed - elbo.cluster_centers_[elbo.labels_])
+    np.testing.assert_allclose(elbo.inertia_, np.square(away).sum())
+
+
+# Learning
+
+
+@variants
+@pytest.mark.parametrize("name", REAL_SETS[:3])
+def test_the_free_energy_of_what_is_seen_never_rises(real_sets, name, variant):
+    X, n_clusters = real_sets[name]
+    holed = hide(X, 0.2)
+    elbo = fit(holed, n_clusters, **variant)
+    assert (np.diff(elbo.history_) <= 0).all()
+    if variant["metric"] == "euclidean":
+        np.testing.assert_allclose(-elbo.score(holed), elbo.objective_)
+    np.testing.assert_array_equal(elbo.labels_, elbo.predict(holed))
+
+
+def test_one_memory_learns_the_moments_of_a_normal_distribution():
+    """Half of a column is hidden where the other is large: at random, given that."""
+    rng = np.random.default_rng(0)
+    sigma = np.array([[1.0, 0.8], [0.8, 2.0]])
+    X = rng.multivariate_normal([0.0, 5.0], sigma, size=20_000)
+    X[X[:, 0] > 0, 1] = np.nan
+    elbo = fit(X, 1, metric="learned", tol=1e-9, max_iter=500)
+    np.testing.assert_allclose(elbo.cluster_centers_[0], [0.0, 5.0], atol=0.05)
+    np.testing.assert_allclose(covariance(elbo), sigma, atol=0.06)
+    assert np.nanmean(X[:, 1]) < 4.5  # the mean of what is seen is not that
+
+
+@variants
+def test_a_row_that_was_not_seen_teaches_nothing(X, variant):
+    whole = fit(X, **variant, tol=1e-9)
+    holed = fit(np.vstack([X, np.full((1, 4), np.nan)]), **variant, tol=1e-9)
+    assert adjusted_rand_score(holed.labels_[:-1], whole.labels_) == 1
+    order = np.argsort(whole.cluster_centers_[:, 0])
+    again = np.argsort(holed.cluster_centers_[:, 0])
+    tolerance = 0.02 if variant["metric"] == "learned" else 1e-3  # the prior's weight
+    np.testing.assert_allclose(
+        holed.cluster_centers_[again], whole.cluster_centers_[order], atol=tolerance
+    )
+
+
+@variants
+def test_a_column_that_is_missing_for_half_the_rows(X, variant):
+    holed = X.copy()
+    holed[::2, 2] = np.nan
+    whole = fit(X, **variant)
+    assert adjusted_rand_score(fit(holed, **variant).labels_, whole.labels_) > 0.6
+
+
+def test_holes_cost_less_than_filling_with_means(real_sets):
+    X, n_clusters = real_sets["iris"]
+    scores = []
+    for seed in range(3):
+        holed = hide(X, 0.3, seed)
+        filled = np.where(np.isnan(holed), np.nanmean(holed, axis=0), holed)
+        whole = fit(X, n_clusters, metric="learned").labels_
+        scores.append(
+            [
+                adjusted_rand_score(
+                    whole, fit(rows, n_clusters, metric="learned").labels_
+                )
+                for rows in (holed, filled)
+            ]
+        )
+    ours, of_means = np.mean(scores, axis=0)
+    assert ours > of_means + 0.1
+
+
+@variants
+def test_order_and_copies(holed, variant):
+    rng = np.random.default_rng(0)
+    order, weights = rng.permutation(len(holed)), rng.integers(0, 3, len(holed))
+    elbo = fit(holed, **variant)
+    shuffled = fit(holed[order], **variant)
+    np.testing.assert_array_equal(elbo.cluster_centers_, shuffled.cluster_centers_)
+    weighted = fit(holed, sample_weight=weights, **variant)
+    copies = fit(np.repeat(holed, weights, axis=0), **variant)
+    np.testing.assert_array_equal(weighted.cluster_centers_, copies.cluster_centers_)
+
+
+@variants
+def test_float32(holed, variant):
+    elbo = fit(holed.astype(np.float32), **variant)
+    wide = fit(holed, **variant)
+    assert adjusted_rand_score(elbo.labels_, wide.labels_) > 0.95
+    for values in (
+        *(elbo.predict_proba(holed.astype(np.float32)), elbo.cluster_centers_),
+        *(elbo.complete(holed.astype(np.float32)), elbo.transform(elbo_rows(elbo))),
+    ):
+        assert values.dtype == np.float32
+
+
+def elbo_rows(elbo):
+    return np.full((1, elbo.n_features_in_), np.nan, np.float32)
+
+
+@given(
+    st.integers(0, 2**31),
+    st.sampled_from(VARIANTS),
+    hnp.arrays(bool, (12, 3), elements=st.booleans()),
+    st.sampled_from(["k-means++", "random"]),
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_any_pattern(seed, variant, holes, init):
+    X = np.random.default_rng(seed).normal(size=holes.shape)
+    holes[0] = False
+    elbo = fit(np.where(holes, np.nan, X), 2, max_iter=20, init=init, **variant)
+    assert (np.diff(elbo.history_) <= 0).all()
+    proba = elbo.predict_proba(np.where(holes, np.nan, X))
+    np.testing.assert_allclose(proba.sum(axis=1), 1)
+    completed = elbo.complete(np.where(holes, np.nan, X))
+    assert np.isfinite(completed).all()
+    np.testing.assert_array_equal(completed[~holes], X[~holes])
+
+
+# Errors
+
+
+def test_a_column_never_seen_is_named(X):
+    pandas = pytest.importorskip("pandas")
+    X = X.copy()
+    X[:, 2] = np.nan
+    with pytest.raises(ValueError, match="column 2"):
+        fit(X)
+    table = pandas.DataFrame(X, columns=["a", "b", "c", "d"])
+    with pytest.raises(ValueError, match="feature 'c'"):
+        fit(table)
+    X[0, 2] = 1.0
+    weights = np.ones(len(X))
+    weights[0] = 0
+    with pytest.raises(ValueError, match="column 2"):
+        fit(X, sample_weight=weights)
+
+
+def test_infinity_is_still_an_error(X):
+    X = X.copy()
+    X[0, 0] = np.inf
+    with pytest.raises(ValueError, match="infinity"):
+        fit(X)
+
+
+def test_tags():
+    assert get_tags(CLAMELBOClusterer()).input_tags.allow_nan
