@@ -212,7 +212,7 @@ class CLAMELBOClusterer(SeededClusterer):
     _allows_holes = True
 
     def complete(self, X):
-        """Rows with their missing values filled in.
+        """Fill the missing values of rows in.
 
         A hidden value becomes its expectation, given the rest of the row: the mean over
         memories, under the posterior of the row, of what each expects. Without a

@@ -97,10 +97,14 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     Examples
     --------
     >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
     >>> from amcluster import AssociativeImputer
-    >>> X = np.array([[0., 0.], [1., 2.], [2., 4.], [3., 6.], [4., 8.], [5., np.nan]])
-    >>> AssociativeImputer(n_clusters=1, random_state=0).fit_transform(X)[-1].round()
-    array([5., 9.])
+    >>> X = load_iris().data.copy()
+    >>> X[0]
+    array([5.1, 3.5, 1.4, 0.2])
+    >>> X[0, 2] = np.nan
+    >>> AssociativeImputer(random_state=0).fit_transform(X)[0].round(1)
+    array([5.1, 3.5, 1.5, 0.2])
     """
 
     def __init__(
