@@ -266,7 +266,8 @@ class AssociativeClusterer(
         """State of the network after its dynamics, started at each row.
 
         A step is ``v <- v + step_size * (u - v)``, with u the mean of the memories
-        under the posterior of v; it never raises the energy.
+        under the posterior of v; it never raises the energy. In a row with missing
+        values only those move, from where they are expected; the rest is clamped.
 
         Parameters
         ----------
@@ -289,7 +290,7 @@ class AssociativeClusterer(
         X, memories = self._network(X)
         steps = MAX_RETRIEVAL_STEPS if n_steps is None else n_steps
         tolerance = rest_tolerance(memories) if n_steps is None else X.dtype.type(-1)
-        dynamics = Dynamics.free(X.shape[1], steps, step_size, X.dtype)
+        dynamics = Dynamics.free(X.shape[1], steps, step_size, X.dtype, has_holes(X))
         states, shift = np.empty(X.shape, X.dtype), np.empty(len(X), X.dtype)
         rows_of(
             *(target().retrieve, X, memories, dynamics, tolerance),
@@ -321,7 +322,7 @@ class AssociativeClusterer(
         check_step_size(step_size)
         check_number(n_steps, "n_steps", Integral, min_val=0)
         X = self._check_X(X)
-        dynamics = Dynamics.free(X.shape[1], n_steps, step_size, X.dtype)
+        dynamics = Dynamics.free(X.shape[1], n_steps, step_size, X.dtype, has_holes(X))
         out = np.empty((len(X), n_steps + 1, X.shape[1]), X.dtype)
         rows_of(
             *(target().trajectory, *self._network(X), dynamics),

@@ -141,6 +141,10 @@ class CLAMClusterer(SeededClusterer):
     largest posterior at the row itself, which agrees in all but rare rows and is what
     `predict_proba` says.
 
+    A missing value is NaN: the first step of the dynamics puts the state there where the
+    memories expect it, given the rest of the row, and the loss is over what is there.
+    `complete` fills holes in.
+
     For a seed and the default solver, the memories do not depend on the order of the
     rows nor on how copies of a row are merged into weights.
 

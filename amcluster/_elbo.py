@@ -209,29 +209,6 @@ class CLAMELBOClusterer(SeededClusterer):
         self.random_state = random_state
         self.verbose = verbose
 
-    _allows_holes = True
-
-    def complete(self, X):
-        """Fill the missing values of rows in.
-
-        A hidden value becomes its expectation, given the rest of the row: the mean over
-        memories, under the posterior of the row, of what each expects. Without a
-        learned metric that is the memory's own value; with one, the rest of the row
-        moves it.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Data; NaN where a value is missing.
-
-        Returns
-        -------
-        completed : ndarray of shape (n_samples, n_features)
-            What was there is untouched.
-        """
-        X = self._check_X(X)
-        return self._completed(X) if has_holes(X) else X.copy()
-
     def retrieve(self, X, n_steps=None, step_size=1.0):
         """Mean of the memories under the state of the network, started from uniform.
 

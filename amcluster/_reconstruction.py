@@ -3,6 +3,7 @@
 import numpy as np
 
 from ._blocks import rows_of, sum_over
+from ._missing import marginal_logits
 from .kernels import Dynamics, target
 
 
@@ -54,9 +55,10 @@ class Reconstruction:
         self.learn_weights = learn_weights
         self.variance = rows.total_variance or 1.0
         self.length = np.sqrt(self.variance / n_features)
-        self.dynamics = [
-            Dynamics.clamped(mask, n_steps, step_size, dtype) for mask in hidden
-        ] or [Dynamics.free(n_features, n_steps, step_size, dtype)]
+        settings = n_steps, step_size, dtype, rows.has_holes
+        self.dynamics = [Dynamics.clamped(mask, *settings) for mask in hidden] or [
+            Dynamics.free(n_features, *settings)
+        ]
         times_hidden = sum(dynamics.moves for dynamics in self.dynamics)[0]
         self._scale = 1.0 / (self.variance * times_hidden)
 
@@ -114,9 +116,12 @@ class Reconstruction:
 
     def n_alive(self, theta):
         """Number of memories that are the label of some row."""
-        labels = np.empty(len(self.rows.values), np.intp)
-        memories = self.unpack(theta)
-        rows_of(target("cpu").label, self.rows.values, memories, out=(labels,))
+        values, memories = self.rows.values, self.unpack(theta)
+        if self.rows.has_holes:
+            logits, _ = marginal_logits(values, memories)
+            return len(np.unique(logits.argmax(axis=1)))
+        labels = np.empty(len(values), np.intp)
+        rows_of(target("cpu").label, values, memories, out=(labels,))
         return len(np.unique(labels))
 
     def _sums(self, theta, values, weights, dynamics):

@@ -24,6 +24,7 @@ SHAPES = [
 TOLERANCE = {np.float64: 1e-10, np.float32: 1e-4}
 cases = pytest.mark.parametrize("shape", SHAPES, ids=str)
 dtypes = pytest.mark.parametrize("dtype", [np.float64, np.float32])
+holes = pytest.mark.parametrize("holes", [False, True])
 
 
 class Case:
@@ -159,23 +160,73 @@ def test_loss_and_gradient(shape, dtype, masked):
 
 @cases
 @pytest.mark.parametrize("masked", [False, True])
-def test_gradient_against_finite_differences(shape, masked):
+@holes
+def test_gradient_against_finite_differences(shape, masked, holes):
     case = Case(shape, np.float64)
     hidden = hidden_features(case.n_features) if masked else None
     dynamics = case.clamped(hidden) if masked else case.free()
+    dynamics = dynamics._replace(holes=holes)
+    X = with_holes(case) if holes else case.X
 
     def loss(theta):
         centers = theta[: case.mu.size].reshape(case.mu.shape)
         memories = Memories(centers, theta[case.mu.size :], case.beta)
-        return target().reconstruction_loss(case.X, case.weights, memories, dynamics)[0]
+        return target().reconstruction_loss(X, case.weights, memories, dynamics)[0]
 
     theta = np.concatenate([case.mu.ravel(), case.log_w])
     _, d_centers, d_log_weights = target().reconstruction_gradient(
-        case.X, case.weights, case.memories, dynamics
+        X, case.weights, case.memories, dynamics
     )
     actual = np.concatenate([d_centers.ravel(), d_log_weights])
     numerical = approx_fprime(theta, loss, 1e-7)
     np.testing.assert_allclose(actual, numerical, rtol=2e-4, atol=2e-4)
+
+
+def with_holes(case):
+    """Its rows with a third of the values missing, and all of the first row."""
+    X = case.X.copy()
+    X[np.random.default_rng(1).random(X.shape) < 0.3] = np.nan
+    X[0] = np.nan
+    return X
+
+
+def test_loss_of_rows_with_holes_by_hand():
+    """The first step sees what is there; all coordinates move; what is there counts."""
+    case = Case((7, 4, 3, 5), np.float64)
+    X, mu, beta, lam = with_holes(case), case.mu, case.beta, case.step_size
+    expected = 0.0
+    for x, weight in zip(X, case.weights, strict=True):
+        seen, v = ~np.isnan(x), np.nan_to_num(x)
+        u = softmax(reference.logits(v, mu, case.log_w, beta, seen)) @ mu
+        v = np.where(seen, v + lam * (u - v), u)
+        for _ in range(4):
+            u = softmax(reference.logits(v, mu, case.log_w, beta)) @ mu
+            v = v + lam * (u - v)
+        expected += weight * np.square(v - x)[seen].sum()
+    dynamics = case.free()._replace(holes=True)
+    (loss,) = target().reconstruction_loss(X, case.weights, case.memories, dynamics)
+    np.testing.assert_allclose(loss, expected)
+
+
+@cases
+@dtypes
+def test_states_of_rows_with_holes(shape, dtype):
+    """What is there is clamped; the rest starts where it is expected."""
+    case = Case(shape, dtype)
+    X, dynamics = with_holes(case), case.free()._replace(holes=True)
+    states = np.empty((case.n_rows, case.n_steps + 1, case.n_features), dtype)
+    target().trajectory(X, case.memories, dynamics, states)
+    settings = case.mu, case.log_w, case.beta, case.step_size, case.n_steps + 1
+    for x, path in zip(X, states, strict=True):
+        hidden = np.isnan(x)
+        if hidden.any():
+            full = np.nan_to_num(x).astype(float)
+            case.close(path, reference.trajectory(full, *settings, hidden)[1:])
+        else:
+            case.close(path, reference.trajectory(x, *settings)[:-1])
+    ends, shift = np.empty(X.shape, dtype), np.empty(case.n_rows, dtype)
+    target().retrieve(X, case.memories, dynamics, dtype(-1), ends, shift)
+    np.testing.assert_array_equal(ends, states[:, -1])
 
 
 def test_masked_loss_ignores_what_is_hidden():
@@ -194,20 +245,9 @@ def test_masked_loss_ignores_what_is_hidden():
     np.testing.assert_allclose(loss, expected, rtol=1e-12)
 
 
-def with_holes(case):
-    """Its rows with a third of the values missing, and all of the first row."""
-    X = case.X.copy()
-    X[np.random.default_rng(1).random(X.shape) < 0.3] = np.nan
-    X[0] = np.nan
-    return X
-
-
 def seen_squares(X, mu):
     """Squared distances over what is seen."""
     return np.nansum((X[:, None].astype(float) - mu) ** 2, axis=2)
-
-
-holes = pytest.mark.parametrize("holes", [False, True])
 
 
 @cases

@@ -10,7 +10,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.pairwise import nan_euclidean_distances
 from sklearn.utils import get_tags
 
-from amcluster import CLAMELBOClusterer
+from amcluster import CLAMClusterer, CLAMELBOClusterer
 
 from .conftest import REAL_SETS
 
@@ -281,5 +281,63 @@ def test_infinity_is_still_an_error(X):
         fit(X)
 
 
-def test_tags():
-    assert get_tags(CLAMELBOClusterer()).input_tags.allow_nan
+@pytest.mark.parametrize("estimator", [CLAMClusterer(), CLAMELBOClusterer()])
+def test_tags(estimator):
+    assert get_tags(estimator).input_tags.allow_nan
+
+
+# CLAM
+
+CLAM_VARIANTS = [{}, {"mask_fraction": 0.5}, {"weights": "learned"}]
+clam_variants = pytest.mark.parametrize("variant", CLAM_VARIANTS, ids=str)
+
+
+def clam(X, sample_weight=None, **parameters):
+    estimator = CLAMClusterer(3, random_state=0, **parameters)
+    return estimator.fit(X, sample_weight=sample_weight)
+
+
+@clam_variants
+def test_clam_learns_from_what_is_seen(X, holed, variant):
+    fitted = clam(holed, **variant)
+    assert (np.diff(fitted.history_) <= 0).all()
+    assert fitted.history_[-1] < fitted.history_[0]
+    whole = clam(X, **variant)
+    assert adjusted_rand_score(fitted.labels_[1:], whole.labels_[1:]) > 0.7
+
+
+@clam_variants
+def test_clam_sees_a_weighted_set(holed, variant):
+    rng = np.random.default_rng(0)
+    order, weights = rng.permutation(len(holed)), rng.integers(0, 3, len(holed))
+    fitted = clam(holed, **variant)
+    shuffled = clam(holed[order], **variant)
+    np.testing.assert_array_equal(fitted.cluster_centers_, shuffled.cluster_centers_)
+    weighted = clam(holed, sample_weight=weights, **variant)
+    copies = clam(np.repeat(holed, weights, axis=0), **variant)
+    np.testing.assert_array_equal(weighted.cluster_centers_, copies.cluster_centers_)
+
+
+def test_adam_learns_from_what_is_seen(holed):
+    adam = clam(holed, solver="adam", max_iter=20, init="random")
+    assert adam.history_[-1] < 0.9 * adam.history_[0]
+
+
+def test_clamped_dynamics_lower_the_energy_and_leave_what_is_seen(holed):
+    fitted = clam(holed, beta=0.5)
+    whole = ~np.isnan(holed).any(axis=1)
+    everything, holed = holed, holed[~whole]
+    seen = ~np.isnan(holed)
+    for step_size in (0.3, 1.0, 1.9):
+        states = fitted.trajectory(holed, n_steps=15, step_size=step_size)
+        energies = np.array([fitted.energy(v) for v in states.transpose(1, 0, 2)])
+        assert (np.diff(energies, axis=0) <= 1e-10).all()
+        assert (np.ptp(states, axis=1)[~seen] > 0).mean() > 0.9
+        for state in states.transpose(1, 0, 2):
+            np.testing.assert_array_equal(state[seen], holed[seen])
+    np.testing.assert_allclose(states[:, 0], fitted.complete(holed))
+    rest = fitted.retrieve(holed)
+    np.testing.assert_array_equal(rest[seen], holed[seen])
+    # Rows without holes move as ever.
+    rest = fitted.retrieve(everything)[whole]
+    np.testing.assert_allclose(rest, fitted.retrieve(everything[whole]))

@@ -72,7 +72,8 @@ class Dynamics(NamedTuple):
     Here u is the mean of the memories under the posterior of v. The first step may be
     one of its own: it sees only some coordinates and has its own size. That is how a
     state with hidden coordinates starts without filling them in: what is hidden moves
-    and is not seen.
+    and is not seen. The holes of a row are hidden too, and their first step is of size
+    1.
     """
 
     n_steps: int
@@ -80,16 +81,17 @@ class Dynamics(NamedTuple):
     first_step_size: np.floating
     seen: np.ndarray  # (n_features,) 1 where the first step looks, else 0
     moves: np.ndarray  # (n_features,) 1 where the state moves, 0 where it is clamped
+    holes: bool = False  # whether rows may have some
 
     @classmethod
-    def free(cls, n_features, n_steps, step_size, dtype):
+    def free(cls, n_features, n_steps, step_size, dtype, holes=False):
         """All coordinates are seen and move."""
         step_size = np.dtype(dtype).type(step_size)
         ones = np.ones(n_features, dtype=dtype)
-        return cls(int(n_steps), step_size, step_size, ones, ones)
+        return cls(int(n_steps), step_size, step_size, ones, ones, holes)
 
     @classmethod
-    def clamped(cls, hidden, n_steps, step_size, dtype):
+    def clamped(cls, hidden, n_steps, step_size, dtype, holes=False):
         """Only the hidden coordinates move; what they held is never looked at."""
         dtype = np.dtype(dtype)
         hidden = np.asarray(hidden, dtype=bool)
@@ -99,6 +101,7 @@ class Dynamics(NamedTuple):
             dtype.type(1.0),
             (~hidden).astype(dtype),
             hidden.astype(dtype),
+            holes,
         )
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 
 from ._jit import kernel
-from .posterior import posterior_at
+from .missing import fill_zeros, seen_squares
+from .posterior import posterior_at, softmax
 
 
 @kernel
@@ -16,18 +17,43 @@ def posterior_mean(probabilities, centers, out):
 
 
 @kernel
+def clamp(row, memories, state, moves, hidden, probabilities, mean):
+    """Start a row with holes: what is seen stays, what is not is where it is expected.
+
+    Writes the state and what moves of it; of a row without holes everything does.
+    """
+    n_hidden = fill_zeros(row, state, moves, hidden)
+    if n_hidden == 0:
+        return
+    seen_squares(state, moves, memories.centers, probabilities)
+    for k in range(probabilities.shape[0]):
+        squared = probabilities[k]
+        probabilities[k] = memories.log_weights[k] - memories.beta * squared
+    softmax(probabilities)
+    posterior_mean(probabilities, memories.centers, mean)
+    for j in range(row.shape[0]):
+        moves[j] = row.dtype.type(1.0) - moves[j]
+        if moves[j] > 0:
+            state[j] = mean[j]
+
+
+@kernel
 def trajectory(rows, memories, dynamics, out):
     """Write the states v(0) = x, ..., v(T) into out (n_rows, T + 1, n_features)."""
     probabilities = np.empty(memories.centers.shape[0], rows.dtype)
-    mean = np.empty(rows.shape[1], rows.dtype)
+    mean, moves = np.empty(rows.shape[1], rows.dtype), dynamics.moves.copy()
+    hidden = np.empty(rows.shape[1], np.int64)
     for i in range(rows.shape[0]):
         out[i, 0] = rows[i]
+        if dynamics.holes:
+            clamp(rows[i], memories, out[i, 0], moves, hidden, probabilities, mean)
         for t in range(dynamics.n_steps):
             state = out[i, t]
             posterior_at(state, memories, probabilities)
             posterior_mean(probabilities, memories.centers, mean)
             for j in range(rows.shape[1]):
-                out[i, t + 1, j] = state[j] + dynamics.step_size * (mean[j] - state[j])
+                step = dynamics.step_size * moves[j]
+                out[i, t + 1, j] = state[j] + step * (mean[j] - state[j])
 
 
 @kernel
@@ -38,17 +64,20 @@ def retrieve(rows, memories, dynamics, tolerance, out, shift):
     into shift (n_rows,).
     """
     probabilities = np.empty(memories.centers.shape[0], rows.dtype)
-    mean = np.empty(rows.shape[1], rows.dtype)
+    mean, moves = np.empty(rows.shape[1], rows.dtype), dynamics.moves.copy()
+    hidden = np.empty(rows.shape[1], np.int64)
     for i in range(rows.shape[0]):
         state = out[i]
         state[:] = rows[i]
+        if dynamics.holes:
+            clamp(rows[i], memories, state, moves, hidden, probabilities, mean)
         shift[i] = np.inf
         for _ in range(dynamics.n_steps):
             posterior_at(state, memories, probabilities)
             posterior_mean(probabilities, memories.centers, mean)
             squared = rows.dtype.type(0.0)
             for j in range(rows.shape[1]):
-                difference = mean[j] - state[j]
+                difference = moves[j] * (mean[j] - state[j])
                 squared += difference * difference
                 state[j] += dynamics.step_size * difference
             shift[i] = np.sqrt(squared)

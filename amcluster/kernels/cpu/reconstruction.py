@@ -10,6 +10,8 @@ with respect to v(t+1), and the posterior p, its mean u and the state v of step 
     g <- g - h + sum_k r_k (center_k - v)
 
 where the sum of the r_k is 0. Only the coordinates the step sees enter v - center_k.
+The holes of a row, NaN, are not seen by the first step, which puts the state where the
+memories expect it, and are not judged.
 """
 
 from typing import NamedTuple
@@ -27,6 +29,47 @@ class Path(NamedTuple):
     states: np.ndarray  # (n_steps + 1, n_features)
     means: np.ndarray  # (n_steps, n_features) where each step was drawn to
     posteriors: np.ndarray  # (n_steps, n_clusters)
+
+
+class Plan(NamedTuple):
+    """What each coordinate of a row does."""
+
+    row: np.ndarray  # (n_features,) the row, 0 in its holes
+    first: np.ndarray  # (n_features,) size of the first step
+    later: np.ndarray  # (n_features,) and of the others
+    seen: np.ndarray  # (n_features,) 1 where the first step looks
+    judged: np.ndarray  # (n_features,) 1 where the last state is compared to the row
+
+
+@kernel
+def empty_plan(rows):
+    """Room for a plan."""
+    n_features = rows.shape[1]
+    return Plan(
+        np.empty(n_features, rows.dtype),
+        np.empty(n_features, rows.dtype),
+        np.empty(n_features, rows.dtype),
+        np.empty(n_features, rows.dtype),
+        np.empty(n_features, rows.dtype),
+    )
+
+
+@kernel
+def make_plan(row, dynamics, plan):
+    """Write what the coordinates of one row do."""
+    one, zero = row.dtype.type(1.0), row.dtype.type(0.0)
+    for j in range(row.shape[0]):
+        plan.row[j] = row[j]
+        plan.first[j] = dynamics.first_step_size * dynamics.moves[j]
+        plan.later[j] = dynamics.step_size * dynamics.moves[j]
+        plan.seen[j] = dynamics.seen[j]
+        plan.judged[j] = dynamics.moves[j]
+        if dynamics.holes and row[j] != row[j]:
+            plan.row[j] = zero
+            plan.first[j] = one
+            plan.later[j] = dynamics.step_size
+            plan.seen[j] = zero
+            plan.judged[j] = zero
 
 
 @kernel
@@ -53,46 +96,45 @@ def first_posterior(state, memories, seen, out):
 
 
 @kernel
-def run_forward(row, memories, dynamics, path):
+def run_forward(plan, memories, path):
     """Fill the path of one row; return its loss, |m * (x - v(T))|^2."""
     states, means, posteriors = path
-    states[0] = row
-    for t in range(dynamics.n_steps):
-        step = dynamics.step_size
+    states[0] = plan.row
+    for t in range(means.shape[0]):
+        steps = plan.later
         if t == 0:
-            step = dynamics.first_step_size
-            first_posterior(states[0], memories, dynamics.seen, posteriors[0])
+            steps = plan.first
+            first_posterior(states[0], memories, plan.seen, posteriors[0])
         else:
             posterior_at(states[t], memories, posteriors[t])
         posterior_mean(posteriors[t], memories.centers, means[t])
-        for j in range(row.shape[0]):
-            pull = step * dynamics.moves[j] * (means[t, j] - states[t, j])
-            states[t + 1, j] = states[t, j] + pull
-    loss = row.dtype.type(0.0)
-    for j in range(row.shape[0]):
-        error = dynamics.moves[j] * (states[-1, j] - row[j])
+        for j in range(steps.shape[0]):
+            states[t + 1, j] = states[t, j] + steps[j] * (means[t, j] - states[t, j])
+    loss = plan.row.dtype.type(0.0)
+    for j in range(plan.row.shape[0]):
+        error = plan.judged[j] * (states[-1, j] - plan.row[j])
         loss += error * error
     return loss
 
 
 @kernel
-def run_backward(row, weight, memories, dynamics, path, d_centers, d_log_weights):
+def run_backward(plan, weight, memories, path, d_centers, d_log_weights):
     """Carry g back from v(T) to v(0), adding to the weighted gradients on the way."""
     states, means, posteriors = path
     centers, beta = memories.centers, memories.beta
     n_clusters, n_features = centers.shape
-    g, h = np.empty_like(row), np.empty_like(row)
+    g, h = np.empty_like(plan.row), np.empty_like(plan.row)
     for j in range(n_features):
-        error = dynamics.moves[j] * (states[-1, j] - row[j])
+        error = plan.judged[j] * (states[-1, j] - plan.row[j])
         g[j] = error + error
-    for t in range(dynamics.n_steps - 1, -1, -1):
-        step = dynamics.first_step_size if t == 0 else dynamics.step_size
+    for t in range(means.shape[0] - 1, -1, -1):
+        steps = plan.first if t == 0 else plan.later
         for j in range(n_features):
-            h[j] = step * dynamics.moves[j] * g[j]
+            h[j] = steps[j] * g[j]
             g[j] -= h[j]
         for k in range(n_clusters):
             p = posteriors[t, k]
-            along = row.dtype.type(0.0)
+            along = g.dtype.type(0.0)
             for j in range(n_features):
                 along += (centers[k, j] - means[t, j]) * h[j]
             d_log_weights[k] += weight * (p * along)
@@ -100,7 +142,7 @@ def run_backward(row, weight, memories, dynamics, path, d_centers, d_log_weights
             for j in range(n_features):
                 away = r * (states[t, j] - centers[k, j])
                 if t == 0:
-                    away *= dynamics.seen[j]
+                    away *= plan.seen[j]
                 d_centers[k, j] += weight * (p * h[j] + away)
                 g[j] -= away
 
@@ -108,23 +150,23 @@ def run_backward(row, weight, memories, dynamics, path, d_centers, d_log_weights
 @kernel
 def reconstruction_loss(rows, weights, memories, dynamics):
     """Return the summed loss, in a tuple."""
-    path = empty_path(rows, memories, dynamics)
+    path, plan = empty_path(rows, memories, dynamics), empty_plan(rows)
     loss = 0.0
     for i in range(rows.shape[0]):
-        loss += weights[i] * run_forward(rows[i], memories, dynamics, path)
+        make_plan(rows[i], dynamics, plan)
+        loss += weights[i] * run_forward(plan, memories, path)
     return (loss,)
 
 
 @kernel
 def reconstruction_gradient(rows, weights, memories, dynamics):
     """Return the summed loss, d centers (K, D) and d log_weights (K,)."""
-    path = empty_path(rows, memories, dynamics)
+    path, plan = empty_path(rows, memories, dynamics), empty_plan(rows)
     loss = 0.0
     d_centers = np.zeros(memories.centers.shape)
     d_log_weights = np.zeros(memories.centers.shape[0])
     for i in range(rows.shape[0]):
-        loss += weights[i] * run_forward(rows[i], memories, dynamics, path)
-        run_backward(
-            *(rows[i], weights[i], memories, dynamics, path, d_centers, d_log_weights)
-        )
+        make_plan(rows[i], dynamics, plan)
+        loss += weights[i] * run_forward(plan, memories, path)
+        run_backward(plan, weights[i], memories, path, d_centers, d_log_weights)
     return loss, d_centers, d_log_weights
