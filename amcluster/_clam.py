@@ -141,7 +141,7 @@ class CLAMClusterer(SeededClusterer):
     largest posterior at the row itself, which agrees in all but rare rows and is what
     `predict_proba` says.
 
-    A missing value is NaN: the first step of the dynamics puts the state there where the
+    A missing value is NaN. The first step of the dynamics puts the state where the
     memories expect it, given the rest of the row, and the loss is over what is there.
     `complete` fills holes in.
 
