@@ -120,6 +120,9 @@ def test_constant_features_and_copies_of_features_change_nothing(assignment):
     wider = fit(np.c_[X, np.full(len(X), 3.0)], assignment=assignment)
     np.testing.assert_array_equal(wider.labels_, alone.labels_)
     assert wider.rank_ == 3
+    np.testing.assert_allclose(
+        wider.novelty(np.c_[X + 4, np.full(len(X), 3.0)]), alone.novelty(X + 4)
+    )
     np.testing.assert_allclose(np.linalg.det(wider.metric_), 1)
     copied = fit(np.c_[X, X[:, 0]], assignment=assignment)
     assert copied.n_clusters_ == 4
@@ -129,6 +132,7 @@ def test_more_features_than_rows():
     X, y = clear_blobs(3, 100, 60, distance=30)
     crp = fit(X)
     assert adjusted_rand_score(y, crp.labels_) == 1
+    assert crp.rank_ == 59
     assert crp.metric_.shape == (100, 100)
     np.testing.assert_allclose(np.linalg.slogdet(crp.metric_)[1], 0, atol=1e-6)
 
