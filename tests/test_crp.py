@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score, roc_auc_score
 
 from amcluster import CLAMClusterer, CRPAssociativeClusterer, _coarsening, _landscape
-from amcluster._canonical import DistinctRows
+from amcluster._canonical import DistinctRows, distinct_rows
 from amcluster._nonparametric import ChineseRestaurant, Grown, Nonparametric
 from amcluster._stream import decayed, follow
 
@@ -188,6 +188,16 @@ def test_a_sample_of_many_rows(monkeypatch):
     np.testing.assert_allclose(
         *(np.sort(crp.cluster_centers_[:, 0]) for crp in (sampled, every)), atol=1e-3
     )
+
+
+def test_a_sample_counts_rows_by_weight(monkeypatch):
+    monkeypatch.setattr(_coarsening, "PATH_ROWS", 100)
+    weights = np.repeat([1.0, 9.0], 500)
+    rows = distinct_rows(np.arange(1000.0)[:, None], weights)
+    sample = _coarsening.path_rows(rows, np.random.RandomState(0))
+    assert sample.total_weight == 100
+    is_heavy = sample.values[:, 0] + sample.offset >= 500
+    np.testing.assert_allclose(sample.weights[is_heavy].sum(), 90, atol=1)
 
 
 # What is lowered
