@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score, roc_auc_score
 
 from amcluster import CLAMClusterer, CRPAssociativeClusterer, _coarsening, _landscape
-from amcluster._canonical import DistinctRows
+from amcluster._canonical import DistinctRows, distinct_rows
 from amcluster._nonparametric import ChineseRestaurant, Grown, Nonparametric
 from amcluster._stream import decayed, follow
 
@@ -120,6 +120,9 @@ def test_constant_features_and_copies_of_features_change_nothing(assignment):
     wider = fit(np.c_[X, np.full(len(X), 3.0)], assignment=assignment)
     np.testing.assert_array_equal(wider.labels_, alone.labels_)
     assert wider.rank_ == 3
+    np.testing.assert_allclose(
+        wider.novelty(np.c_[X + 4, np.full(len(X), 3.0)]), alone.novelty(X + 4)
+    )
     np.testing.assert_allclose(np.linalg.det(wider.metric_), 1)
     copied = fit(np.c_[X, X[:, 0]], assignment=assignment)
     assert copied.n_clusters_ == 4
@@ -129,6 +132,7 @@ def test_more_features_than_rows():
     X, y = clear_blobs(3, 100, 60, distance=30)
     crp = fit(X)
     assert adjusted_rand_score(y, crp.labels_) == 1
+    assert crp.rank_ == 59
     assert crp.metric_.shape == (100, 100)
     np.testing.assert_allclose(np.linalg.slogdet(crp.metric_)[1], 0, atol=1e-6)
 
@@ -184,6 +188,16 @@ def test_a_sample_of_many_rows(monkeypatch):
     np.testing.assert_allclose(
         *(np.sort(crp.cluster_centers_[:, 0]) for crp in (sampled, every)), atol=1e-3
     )
+
+
+def test_a_sample_counts_rows_by_weight(monkeypatch):
+    monkeypatch.setattr(_coarsening, "PATH_ROWS", 100)
+    weights = np.repeat([1.0, 9.0], 500)
+    rows = distinct_rows(np.arange(1000.0)[:, None], weights)
+    sample = _coarsening.path_rows(rows, np.random.RandomState(0))
+    assert sample.total_weight == 100
+    is_heavy = sample.values[:, 0] + sample.offset >= 500
+    np.testing.assert_allclose(sample.weights[is_heavy].sum(), 90, atol=1)
 
 
 # What is lowered

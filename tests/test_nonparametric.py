@@ -2,14 +2,16 @@
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy.special import digamma, gammaln
+from scipy.special import digamma, gammaln, log_softmax, logsumexp
 from scipy.stats import multivariate_normal
 
 from amcluster._canonical import DistinctRows
+from amcluster._coarsening import SoftObjective
 from amcluster._collapsed import Collapsed, Tables, lower, merge_all, split_all
-from amcluster._nonparametric import ChineseRestaurant, Nonparametric
+from amcluster._nonparametric import ChineseRestaurant, Grown, Nonparametric
+from amcluster._stream import follow
 from amcluster.kernels import target
 
 from . import reference
@@ -27,7 +29,7 @@ def never(*_):
 
 
 @st.composite
-def partitions(draw, *, misfit=True):
+def partitions(draw, *, misfit=True, weighted=False):
     """Rows, labels without gaps, and a model, exact or tempered."""
     rng = np.random.default_rng(draw(seeds))
     n_rows, n_features = rng.integers(2, 15), rng.integers(1, 4)
@@ -38,8 +40,8 @@ def partitions(draw, *, misfit=True):
         dimension, divisor = rng.uniform(0.5, n_features), rng.uniform(0.1, 1)
     prior, rho = draw(priors), rng.uniform(0.1, 2)
     model = Nonparametric(prior, n_features, dimension, divisor, rho)
-    rows = DistinctRows(X, np.ones(n_rows), np.zeros(n_features))
-    return rows, labels[1], model
+    weights = rng.integers(1, 4, n_rows).astype(float) if weighted else np.ones(n_rows)
+    return DistinctRows(X, weights, np.zeros(n_features)), labels[1], model
 
 
 def collapsed_of(rows, model):
@@ -90,6 +92,38 @@ def test_probabilities_of_all_partitions_sum_to_one(alpha, d):
         log_p = prior.log_sizes(counts).sum() + prior.log_tables(len(counts))
         total += np.exp(log_p + prior.log_total(6))
     np.testing.assert_allclose(total, 1)
+
+
+# The soft objective
+
+
+@given(partitions(), st.floats(0.1, 5), seeds)
+def test_soft_objective_is_as_documented(partition, beta, seed):
+    """From its terms: log evidence, entropy, and the cost of each memory."""
+    rows, labels, model = partition
+    rng = np.random.default_rng(seed)
+    weights = rng.uniform(0.5, 2, len(labels))
+    total, n_memories = weights.sum(), labels.max() + 1
+    (alpha, d), rho = model.restaurant, model.base_precision
+    counts = rng.dirichlet(np.full(n_memories, 5.0)) * total
+    centers = rng.normal(size=(n_memories, model.n_features))
+
+    squares = np.square(rows.values[:, None] - centers).sum(axis=2)
+    joint = model.effective_dimension / 2 * np.log(beta / np.pi)
+    joint = joint + np.log(counts / total) - model.tempering * beta * squares
+    evidence = weights @ logsumexp(joint, axis=1)
+    log_r = log_softmax(joint, axis=1)
+    entropy = -weights @ (np.exp(log_r) * log_r).sum(axis=1)
+    cost = model.effective_dimension / 2 * np.log1p(counts * beta / rho).sum()
+    cost += n_memories / 2 * np.log(total) + d * np.log(counts).sum()
+    cost += n_memories * gammaln(1 - d)
+    cost -= sum(np.log(alpha + d * i) for i in range(1, n_memories))
+    misfit = model.misfit
+    expected = (cost / misfit + (1 - misfit) * entropy - evidence) / total
+
+    objective = SoftObjective(rows._replace(weights=weights), model, tol=0.0)
+    found = objective.value(Grown(centers, counts, beta))
+    np.testing.assert_allclose(found, expected)
 
 
 # The collapsed objective
@@ -169,7 +203,8 @@ def test_splits_separate_two_clusters():
     assert len(set(labels[:20])) == len(set(labels[20:])) == 1
 
 
-@given(partitions(), st.floats(0.1, 5), st.booleans())
+@given(partitions(weighted=True), st.floats(0.1, 5), st.booleans())
+@settings(max_examples=100)
 def test_a_sweep_takes_the_best_seat_for_each_row(partition, beta, arriving):
     """Against the objective, computed anew for every seat that a row could take."""
     rows, labels, model = partition
@@ -182,8 +217,8 @@ def test_a_sweep_takes_the_best_seat_for_each_row(partition, beta, arriving):
 
         def after(seat, i=i, others=others):
             part = np.append(expected[others], seat)
-            chosen = rows.values[np.append(others, i)]
-            here = DistinctRows(chosen, np.ones(len(chosen)), rows.offset)
+            chosen = np.append(others, i)
+            here = DistinctRows(rows.values[chosen], rows.weights[chosen], rows.offset)
             return value(here, part, model, beta)
 
         values = [after(seat) for seat in seats]
@@ -227,6 +262,13 @@ def test_a_light_row_makes_no_memory():
         rows.values, rows.weights, seat_model, labels, tuple(tables)
     )
     assert moved == 0
+    assert labels.tolist() == [0, 0]
+    # Nor is it split off.
+    tables = Tables.count(rows, labels, 1)
+    labels, _ = split_all(
+        *(collapsed_of(rows, model), rows, labels, tables, 2.0),
+        np.random.RandomState(0),
+    )
     assert labels.tolist() == [0, 0]
 
 
@@ -273,3 +315,30 @@ def test_a_run_stops_when_asked():
         lengths.append(len(outcome.history))
     assert lengths[:2] == [1, 2]
     assert lengths[2] > 2
+
+
+# A stream
+
+
+def test_a_batch_leaves_no_merge_that_gains():
+    """Single rows cannot always make one memory of two that the first of them made."""
+    model = Nonparametric(ChineseRestaurant(1.0, 0.0), 2, 2.0, 1.0, 0.02)
+    grown = Grown(np.zeros((1, 2)), np.array([30.0]), 0.5)
+    for seed in range(20):
+        X = np.random.default_rng(seed).normal(8.5, 2.0, size=(20, 2))
+        rows = DistinctRows(X[X[:, 0].argsort()], np.ones(20), np.zeros(2))
+        after = follow(rows, grown, model, by_flow=False).grown
+        sums = after.centers * after.counts[:, None]
+        tables = Tables(after.counts, np.ones(len(sums)), sums)
+        gains = collapsed_of(rows, model).merge_gains(tables, grown.beta)
+        assert (gains[np.tril_indices(len(gains), -1)] <= 0).all()
+
+
+def test_a_batch_leaves_overlapping_old_memories_alone():
+    model = Nonparametric(ChineseRestaurant(0.1, 0.0), 2, 2.0, 1.0, 0.02)
+    centers = np.array([[0.0, 0.0], [0.8, 0.0]])
+    grown = Grown(centers, np.array([30.0, 30.0]), 0.5)
+    rows = DistinctRows(np.array([[8.0, 8.0]]), np.ones(1), np.zeros(2))
+    after = follow(rows, grown, model, by_flow=False).grown
+    np.testing.assert_allclose(after.counts, [30, 30, 1])
+    np.testing.assert_allclose(after.centers[:2], centers)

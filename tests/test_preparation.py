@@ -75,6 +75,16 @@ def test_whitening_is_by_half_of_ledoit_wolf():
 
 def test_residuals_are_unbiased():
     """Their mean square is the variance within cells, with a degree lost for each."""
+    X = np.random.default_rng(0).normal(size=(4, 9, 3))  # as many cells as 36 rows have
+    apart = X + 100 * np.arange(4)[:, None, None]
+    rows = distinct_rows(apart.reshape(36, 3), np.ones(36))
+    residuals = cell_residuals(rows, np.random.RandomState(0))
+    variances = np.trace(residuals.covariance)
+    np.testing.assert_allclose(variances, X.var(axis=1, ddof=1).sum(axis=1).mean())
+    assert residuals.freedom == 36 - 4
+
+
+def test_residuals_of_copies():
     X = np.random.default_rng(0).normal(size=(300, 3))
     rows = distinct_rows(np.repeat(X, 2, axis=0), np.ones(600))
     residuals = cell_residuals(rows, np.random.RandomState(0))

@@ -10,6 +10,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 from amcluster import CLAMClusterer, CRPAssociativeClusterer, _blocks
 
@@ -97,7 +98,7 @@ def test_skops_round_trip(X, tmp_path, estimator, method):
     skops = pytest.importorskip("skops.io")
     if not hasattr(estimator, method):
         pytest.skip("no streams")
-    getattr(estimator, method)(X)
+    estimator = getattr(clone(estimator), method)(X)
     skops.dump(estimator, tmp_path / "model.skops")
     ours = skops.get_untrusted_types(file=tmp_path / "model.skops")
     kind = type(estimator)
