@@ -259,6 +259,10 @@ def test_flow_creates_less_than_the_posterior():
     assert by_flow.n_clusters_ == 2
     # Between two memories the state flows to the base measure, the mean of the data.
     assert fit(X, creation="flow", **parameters).partial_fit([[20.0]]).n_clusters_ == 3
+    # The sweeps of a fit follow the same rule, and some starts end elsewhere.
+    X = np.append(X, [[60.0]], axis=0)
+    runs = [fit(X, creation=rule, **parameters).runs_ for rule in ("posterior", "flow")]
+    assert not np.array_equal(*runs)
 
 
 def test_small_memories_are_dissolved(stretched):

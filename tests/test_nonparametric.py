@@ -10,9 +10,11 @@ from scipy.stats import multivariate_normal
 from amcluster._canonical import DistinctRows
 from amcluster._coarsening import SoftObjective
 from amcluster._collapsed import Collapsed, Tables, lower, merge_all, split_all
+from amcluster._landscape import Landscape
 from amcluster._nonparametric import ChineseRestaurant, Grown, Nonparametric
 from amcluster._stream import follow
 from amcluster.kernels import target
+from amcluster.kernels.cpu.crp import flows_to_base
 
 from . import reference
 
@@ -272,6 +274,40 @@ def test_a_light_row_makes_no_memory():
     assert labels.tolist() == [0, 0]
 
 
+@given(partitions(), st.floats(0.1, 5))
+def test_a_flow_ends_where_the_network_rests(partition, beta):
+    rows, labels, model = partition
+    tables = Tables.count(rows, labels, labels.max() + 1)
+    rho, half = model.base_precision, model.effective_dimension / 2
+    centers = tables.sums / tables.counts[:, None]
+    landscape = Landscape.of(
+        *(centers, np.log(tables.counts - model.restaurant.discount)),
+        *(
+            np.zeros(model.n_features),
+            np.log(model.restaurant.new_weight(len(centers))),
+        ),
+        *(model.tempering * beta, model.tempering * beta * rho / (beta + rho)),
+        *(half, np.float64),
+    )
+    starts = 3 * rows.values
+    rest, n_moving = landscape.rest(starts, 1.0)
+    assume(n_moving == 0)
+    memories = landscape.memories.log_weights - landscape.memories.beta * np.square(
+        rest[:, None] - centers
+    ).sum(axis=2)
+    base = landscape.base.log_weights - landscape.base.beta * np.square(rest).sum(
+        axis=1
+    )
+    margin = base - memories.max(axis=1)
+    clear = np.abs(margin) > 1e-3
+    seat_model = collapsed_of(rows, model).seat_model(beta, by_flow=True)
+    found = [
+        flows_to_base(x, seat_model, tables.counts, tables.sums, len(centers))
+        for x in starts[clear]
+    ]
+    np.testing.assert_array_equal(found, margin[clear] > 0)
+
+
 @given(partitions(), st.booleans())
 def test_runs_never_rise(partition, by_flow):
     rows, _, model = partition
@@ -318,6 +354,19 @@ def test_a_run_stops_when_asked():
 
 
 # A stream
+
+
+def test_rows_of_a_batch_change_seats():
+    """The first row of the second cluster has no memory to go to yet."""
+    rng = np.random.default_rng(0)
+    second = np.arange(60) % 2
+    X = rng.normal(20.0, 1.0, size=(60, 2)) + np.outer(second, [0.0, 6.0])
+    order = X[:, 0].argsort()
+    rows = DistinctRows(X[order], np.ones(60), np.zeros(2))
+    model = Nonparametric(ChineseRestaurant(1.0, 0.0), 2, 2.0, 1.0, 0.002)
+    grown = Grown(np.zeros((1, 2)), np.array([30.0]), 0.5)
+    labels = follow(rows, grown, model, by_flow=False).labels
+    assert len(set(zip(labels, second[order], strict=True))) == 2
 
 
 def test_a_batch_leaves_no_merge_that_gains():

@@ -123,6 +123,13 @@ def test_coordinates(learn_metric):
     np.testing.assert_array_equal(larger.matrix * 4.0, result.matrix)
 
 
+def test_dimension_is_that_of_whitened_noise():
+    X = np.random.default_rng(0).normal(size=(400, 4)) * [1.0, 10.0, 0.1, 3.0]
+    rows, result = prepared(X)
+    before = cell_residuals(rows, np.random.RandomState(0))
+    assert result.effective_dimension > 1.05 * effective_dimension(before)
+
+
 def test_metric_of_fewer_dimensions_is_the_identity_outside():
     rng = np.random.default_rng(0)
     turn = special_ortho_group.rvs(6, random_state=0)
