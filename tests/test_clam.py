@@ -375,12 +375,12 @@ def test_bad_weights_are_named(real_sets, weights, message):
         CLAMClusterer(3).fit(X, sample_weight=weights)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_values_that_are_not_finite(real_sets, value):
+def test_values_that_are_not_finite(real_sets):
+    """Missing values are another matter: see test_missing."""
     X = real_sets["iris"][0].copy()
-    X[7, 1] = value
-    with pytest.raises(ValueError, match=r"NaN|infinity"):
-        fit(X)
+    X[7, 1] = np.inf
+    with pytest.raises(ValueError, match="infinity"):
+        CLAMClusterer(3).fit(X)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
