@@ -34,6 +34,14 @@ class DistinctRows(NamedTuple):
         """The same rows in other coordinates, or with their holes filled."""
         return DistinctRows(values, self.weights, self.offset)
 
+    def spread_out(self, size):
+        """About this many rows, at even steps along their order; all if they are fewer.
+
+        They keep their weights.
+        """
+        step = -(-len(self.values) // size)
+        return self._replace(values=self.values[::step], weights=self.weights[::step])
+
     @property
     def total_variance(self):
         """Weighted mean squared distance to the mean: length^2, all features summed."""

@@ -3,7 +3,6 @@
 NaN is a coordinate that was not seen, which is taken to say nothing of its value.
 """
 
-from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -15,9 +14,11 @@ from ._seeding import partition_rows
 from ._spread import Isotropic, first_shared
 from .kernels import Metric, target
 
-# EM that fills holes before the first memories are sought: a few rough steps.
+# EM that fills holes before the first memories are sought: a few rough steps, on as
+# many rows as one covariance needs.
 FILLING_ITERATIONS = 20
 FILLING_TOLERANCE = 1e-4
+FILLING_ROWS = 4000
 
 
 def has_holes(values):
@@ -78,19 +79,19 @@ def roughly_filled(rows):
     Well enough to seek first memories in them: the rest of a row says something of what
     is hidden.
     """
-    whole = rows.with_values(np.nan_to_num(rows.values))
+    sample = rows.spread_out(FILLING_ROWS)
+    whole = sample.with_values(np.nan_to_num(sample.values))
     n_features = rows.values.shape[1]
     partition = partition_rows(whole, np.zeros_like(whole.values[:1]))
     centers = np.zeros((1, n_features))
     spread = first_shared(whole, partition, centers, n_features, beta=None)
-    free_energy = FreeEnergyWithHoles(rows, Likelihood(), n_features, False)
+    free_energy = FreeEnergyWithHoles(sample, Likelihood(), n_features, False)
     mixture, *_ = lower(
         free_energy,
         Mixture(centers, np.ones(1), spread),
         max_iter=FILLING_ITERATIONS,
         tol=FILLING_TOLERANCE,
         watch=lambda *_: False,
-        bar=inf,
     )
     memories, root = free_energy.memories_of(mixture)
     return rows.with_values(filled(rows.values, memories, root))
@@ -108,7 +109,7 @@ class Expected(NamedTuple):
     pulls: np.ndarray  # (n_clusters, 1) or, for each feature, (n_clusters, n_features)
     sums: np.ndarray  # (n_clusters, n_features)
     squares: float
-    moment: np.ndarray | None  # (n_features, n_features) sum of u d d^T about centers
+    moment: np.ndarray | None  # (n_features, n_features) sum of u row row^T
 
 
 class Moments(NamedTuple):
@@ -154,7 +155,8 @@ class FreeEnergyWithHoles(FreeEnergy):
         kernel, settings, passes = target().seen_expectation, (), 8
         if root is not None:
             settings = (Metric.of(root, memories.centers),)
-            kernel, passes = target().metric_expectation, 8 * self.n_features
+            kernel = target().metric_expectation
+            passes += 2 * self.n_features // len(mixture.weights)  # for the covariance
         evidence, counts, pulls, sums, squares, *rest = sum_over(
             *(kernel, values, weights, memories, *settings),
             out=(np.empty(len(values)),),
@@ -180,7 +182,7 @@ class FreeEnergyWithHoles(FreeEnergy):
         n_values = self.rows.weights @ self.n_seen
         covariance = None
         if expected.moment is not None:
-            covariance = expected.moment - (step.T * pulls[:, 0]) @ step
+            covariance = expected.moment - (centers.T * pulls[:, 0]) @ centers
             covariance /= self.rows.total_weight
         spread = mixture.spread.updated(Moments(squares / n_values, covariance))
         return Mixture(centers, self._weights(mixture, expected.counts), spread)

@@ -127,8 +127,7 @@ class EStepWithHoles:
             self.sums += self.u[i][:, None] * filled
             self.completed[i] = p @ filled
             self.log_determinants[i] = np.linalg.slogdet(A[np.ix_(hidden, hidden)])[1]
-            away = filled - mu
-            self.moment += (self.u[i] * away.T) @ away
+            self.moment += (self.u[i] * filled.T) @ filled
             left = sigma[np.ix_(hidden, hidden)]
             left = left - regression @ sigma[np.ix_(seen, hidden)]
             self.moment[np.ix_(hidden, hidden)] += weight * left

@@ -68,3 +68,27 @@ def test_total_variance():
     squares = ((CONTINUOUS - mean) ** 2).sum(axis=1)
     expected = np.average(squares, weights=weights)
     np.testing.assert_allclose(rows.total_variance, expected)
+
+
+def test_spread_out_is_along_the_order():
+    X = np.random.default_rng(0).normal(size=(100, 2))
+    rows = distinct_rows(X, np.ones(100))
+    few = rows.spread_out(30)
+    np.testing.assert_array_equal(few.values, rows.values[::4])
+    assert len(few.weights) == 25
+    assert rows.spread_out(100).values is not few.values
+    np.testing.assert_array_equal(rows.spread_out(200).values, rows.values)
+
+
+def test_missing_values_are_values_of_their_own():
+    nan = np.nan
+    X = np.array([[1.0, nan], [nan, 2.0], [1.0, nan], [1.0, 4.0], [nan, nan]])
+    rows = distinct_rows(X, np.array([1.0, 1.0, 2.0, 1.0, 1.0]))
+    assert rows.has_holes
+    np.testing.assert_array_equal(rows.offset, [1.0, 3.0])
+    np.testing.assert_array_equal(rows.weights, [1.0, 3.0, 1.0, 1.0])
+    np.testing.assert_array_equal(
+        rows.values, [[0.0, 1.0], [0.0, nan], [nan, -1.0], [nan, nan]]
+    )
+    assert rows.n_values == 1 * 2 + 3 + 1
+    assert rows.total_variance == 1.0

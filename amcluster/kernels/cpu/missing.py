@@ -236,18 +236,19 @@ def metric_complete(rows, memories, metric, out):
 def metric_expectation(rows, weights, memories, metric, pulled):
     """As `expectation`, in a metric and for rows filled as each memory expects them.
 
-    Returns further the sum of u (x - center) (x - center)^T, with the covariance of
-    what is hidden, and the sum of the log det A_hh.
+    Returns further the sum of u x x^T, with the covariance of what is hidden, and the
+    sum of the log det A_hh.
     """
     n_clusters, n_features = memories.centers.shape
     scratch = scratch_for(n_features)
-    filled, _, hidden, away, _, root = scratch
+    filled, _, hidden, mean, _, root = scratch
     p, squared = np.empty(n_clusters), np.empty(n_clusters)
     toward = np.empty((n_clusters, n_features))
     evidence, squares, determinants = 0.0, 0.0, 0.0
     counts, pulls = np.zeros(n_clusters), np.zeros(n_clusters)
     sums = np.zeros((n_clusters, n_features))
-    moment = np.zeros((n_features, n_features))
+    of_seen = np.zeros((n_features, n_features))
+    of_both, of_hidden = np.zeros_like(of_seen), np.zeros_like(of_seen)
     for i in range(rows.shape[0]):
         n_hidden, log_determinant = expected_holes(
             rows[i], memories, metric, scratch, squared, toward
@@ -257,25 +258,39 @@ def metric_expectation(rows, weights, memories, metric, pulled):
         for k in range(n_clusters):
             p[k] = memories.log_weights[k] + log_kernel(squared[k], here)
         evidence += weights[i] * softmax(p)
-        add_hidden_covariance(root, hidden, n_hidden, weights[i], memories, moment)
+        add_hidden_covariance(root, hidden, n_hidden, weights[i], memories, of_hidden)
         pulled[i] = 0.0
+        mean[:n_hidden] = 0.0
         for k in range(n_clusters):
             u = weights[i] * p[k] * pull(squared[k], here)
             counts[k] += weights[i] * p[k]
             pulls[k] += u
             squares += u * squared[k]
             pulled[i] += u
-            if p[k] <= 1e-17:  # below what rounding leaves of the others
-                continue
-            for a in range(n_hidden):
-                filled[hidden[a]] = toward[k, a]
             for j in range(n_features):
                 sums[k, j] += u * filled[j]
-                away[j] = filled[j] - memories.centers[k, j]
-            for j in range(n_features):
-                for c in range(n_features):
-                    moment[j, c] += u * away[j] * away[c]
+            for a in range(n_hidden):
+                part = u * toward[k, a]
+                sums[k, hidden[a]] += part
+                mean[a] += part
+                for b in range(n_hidden):
+                    of_hidden[hidden[a], hidden[b]] += part * toward[k, b]
+        add_products(filled, hidden, n_hidden, pulled[i], mean, of_seen, of_both)
+    moment = of_seen + of_both + of_both.T + of_hidden
     return evidence, counts, pulls, sums, squares, moment, determinants
+
+
+@kernel
+def add_products(filled, hidden, n_hidden, weight, mean, of_seen, of_both):
+    """Add what is seen times what is seen, and the hidden means times what is seen."""
+    for j in range(filled.shape[0]):
+        scaled = weight * filled[j]
+        if scaled != 0.0:
+            for c in range(filled.shape[0]):
+                of_seen[j, c] += scaled * filled[c]
+    for a in range(n_hidden):
+        for c in range(filled.shape[0]):
+            of_both[hidden[a], c] += mean[a] * filled[c]
 
 
 @kernel
