@@ -136,6 +136,7 @@ def test_tags(estimator):
 
 def test_public_names():
     assert amcluster.__all__ == [
+        "AssociativeImputer",
         "CLAMClusterer",
         "CLAMELBOClusterer",
         "CRPAssociativeClusterer",
