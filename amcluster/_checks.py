@@ -46,7 +46,10 @@ def check_sample_weight(sample_weight, X):
 
 def check_seen(X, weights, names):
     """Raise if a feature has no value in any row that counts."""
-    unseen = np.flatnonzero(np.isnan(X[weights > 0]).all(axis=0))
+    missing = np.isnan(X)
+    if not missing.any():
+        return
+    unseen = np.flatnonzero(missing[weights > 0].all(axis=0))
     if len(unseen):
         column = unseen[0]
         name = f"column {column}" if names is None else f"feature {names[column]!r}"

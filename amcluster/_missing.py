@@ -6,6 +6,7 @@ NaN is a coordinate that was not seen, which is taken to say nothing of its valu
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import softmax
 
 from ._blocks import rows_of, sum_over
 from ._free_energy import FreeEnergy, Mixture, lower
@@ -60,11 +61,7 @@ def filled(X, memories, root=None):
     """The rows with holes filled by what the memories expect, given the rest."""
     if root is None:
         logits, _ = marginal_logits(X, memories)
-        # A metric that is the identity would do the same, slower.
-        logits -= logits.max(axis=1, keepdims=True)
-        posterior = np.exp(logits)
-        posterior /= posterior.sum(axis=1, keepdims=True)
-        expected = posterior @ memories.centers.astype(X.dtype)
+        expected = softmax(logits, axis=1) @ memories.centers.astype(X.dtype)
         return np.where(np.isnan(X), expected, X)
     memories = memories.astype(np.float64)
     out = np.empty(X.shape, X.dtype)
