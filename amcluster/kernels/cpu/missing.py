@@ -20,6 +20,9 @@ from ._jit import kernel
 from .likelihoods import log_kernel, pull
 from .posterior import softmax
 
+# A posterior less than this adds nothing that rounding leaves of the others.
+NEGLIGIBLE = 1e-17
+
 
 @kernel
 def fill_zeros(row, filled, seen, hidden):
@@ -136,9 +139,9 @@ def solve_root(root, n_hidden, values):
 
 
 @kernel
-def solve_transposed(root, n_hidden, values):
-    """Solve root.T x = values, in place."""
-    for a in range(n_hidden - 1, -1, -1):
+def solve_transposed(root, n_hidden, values, first=0):
+    """Solve root.T x = values, in place, down to the entry `first`."""
+    for a in range(n_hidden - 1, first - 1, -1):
         for b in range(a + 1, n_hidden):
             values[a] -= root[b, a] * values[b]
         values[a] /= root[a, a]
@@ -267,6 +270,8 @@ def metric_expectation(rows, weights, memories, metric, pulled):
             pulls[k] += u
             squares += u * squared[k]
             pulled[i] += u
+            if p[k] < NEGLIGIBLE:
+                continue
             for j in range(n_features):
                 sums[k, j] += u * filled[j]
             for a in range(n_hidden):
@@ -276,17 +281,21 @@ def metric_expectation(rows, weights, memories, metric, pulled):
                 for b in range(n_hidden):
                     of_hidden[hidden[a], hidden[b]] += part * toward[k, b]
         add_products(filled, hidden, n_hidden, pulled[i], mean, of_seen, of_both)
-    moment = of_seen + of_both + of_both.T + of_hidden
+    of_both += np.tril(of_seen, -1)
+    moment = np.diag(np.diag(of_seen)) + of_both + of_both.T + of_hidden
     return evidence, counts, pulls, sums, squares, moment, determinants
 
 
 @kernel
 def add_products(filled, hidden, n_hidden, weight, mean, of_seen, of_both):
-    """Add what is seen times what is seen, and the hidden means times what is seen."""
+    """Add what is seen times what is seen, and the hidden means times what is seen.
+
+    Of the first, which is symmetric, only the lower triangle.
+    """
     for j in range(filled.shape[0]):
         scaled = weight * filled[j]
         if scaled != 0.0:
-            for c in range(filled.shape[0]):
+            for c in range(j + 1):
                 of_seen[j, c] += scaled * filled[c]
     for a in range(n_hidden):
         for c in range(filled.shape[0]):
@@ -299,9 +308,16 @@ def add_hidden_covariance(root, hidden, n_hidden, weight, memories, moment):
     column = np.empty(n_hidden)
     scale = weight / (memories.beta + memories.beta)
     for b in range(n_hidden):
-        column[:] = 0.0
-        column[b] = 1.0
-        solve_root(root, n_hidden, column)
-        solve_transposed(root, n_hidden, column)
-        for a in range(n_hidden):
-            moment[hidden[a], hidden[b]] += scale * column[a]
+        # Column b of the inverse root, which is 0 above b, gives that of the inverse.
+        column[b] = 1.0 / root[b, b]
+        for a in range(b + 1, n_hidden):
+            column[a] = 0.0
+            for c in range(b, a):
+                column[a] -= root[a, c] * column[c]
+            column[a] /= root[a, a]
+        solve_transposed(root, n_hidden, column, b)
+        for a in range(b, n_hidden):
+            part = scale * column[a]
+            moment[hidden[a], hidden[b]] += part
+            if a > b:
+                moment[hidden[b], hidden[a]] += part
