@@ -1,7 +1,6 @@
 """Filling missing values with what the memories of a network expect."""
 
 import warnings
-from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
@@ -12,9 +11,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._canonical import distinct_rows
-from ._checks import check_choice, check_number, check_seen
+from ._checks import check_seen
 from ._elbo import CLAMELBOClusterer
-from ._likelihoods import CODES
 from ._seeded import is_word
 from ._seeding import draw_evenly
 
@@ -142,7 +140,6 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         ValueError
             If a parameter is not valid, or a feature of X has no value.
         """
-        self._check_parameters()
         X = self._validated(X)
         check_seen(X, np.ones(len(X)), getattr(self, "feature_names_in_", None))
         random_state = check_random_state(self.random_state)
@@ -206,12 +203,6 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-    def _check_parameters(self):
-        if not is_word(self.n_clusters, "auto"):
-            check_number(self.n_clusters, "n_clusters", Integral, min_val=1)
-        check_choice(self.likelihood, "likelihood", tuple(CODES))
-        check_choice(self.metric, "metric", ("learned", "euclidean"))
 
     def _validated(self, X, reset=True):
         return validate_data(
