@@ -14,8 +14,7 @@ from scipy.special import gammaln
 from ._blocks import sum_over
 from ._canonical import DistinctRows
 from ._nonparametric import Grown, Outcome
-from ._preparation import fine_partition
-from ._seeding import draw_evenly
+from ._seeding import draw_evenly, k_means
 from .kernels import Memories, target
 
 # The first level has this many rows a memory, or fewer memories: 2 * sqrt(rows).
@@ -25,7 +24,7 @@ STEPS = 8
 SETTLING_STEPS, SETTLED = 32, 30
 # One pair in this many memories is merged between levels.
 MERGED_PART = 12
-# A memory that is responsible for less than this many rows is dropped.
+# A memory of less than this many rows, by responsibility or decay, is dropped.
 LEAST_COUNT = 1e-3
 # The path sees at most this many rows.
 PATH_ROWS = 4000
@@ -160,7 +159,7 @@ def coarsen(objective, random_state, watch):
     """
     total, rows = objective.total, objective.rows
     n_memories = max(1, int(min(total / ROWS_PER_MEMORY, 2 * sqrt(total))))
-    partition = fine_partition(rows, min(n_memories, len(rows.values)), random_state)
+    partition = k_means(rows, min(n_memories, len(rows.values)), random_state)
     levels, stopped = [], False
     start = objective.start(partition)
     for level in _levels(objective, start, stop=1, n_merges=_some):

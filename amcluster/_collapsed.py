@@ -14,8 +14,7 @@ from scipy.optimize import minimize_scalar
 from ._canonical import DistinctRows
 from ._coarsening import ROWS_PER_MEMORY
 from ._nonparametric import Grown, Outcome
-from ._preparation import fine_partition
-from ._seeding import HARD_ITERATIONS, hard_phase, k_means_plus_plus, partition_rows
+from ._seeding import k_means
 from .kernels import target
 
 # The best inverse temperature is within this factor, in logs, of the unbiased one.
@@ -232,7 +231,7 @@ def lower(collapsed, rows, random_state, n_memories, watch, *, by_flow, max_iter
     -------
     Outcome
     """
-    labels = fine_partition(rows, n_memories, random_state).labels.astype(np.int64)
+    labels = k_means(rows, n_memories, random_state).labels.astype(np.int64)
     labels, tables = _recount(rows, labels)
     beta = collapsed.restricted_beta(tables)
     run = Run([_loss(collapsed, tables, beta)], labels, tables, beta)
@@ -328,8 +327,7 @@ def _halves(rows, inside, random_state):
     if len(inside) < 2:
         return None
     part = DistinctRows(rows.values[inside], rows.weights[inside], rows.offset)
-    centers = k_means_plus_plus(part, 2, random_state)
-    partition = hard_phase(part, partition_rows(part, centers), HARD_ITERATIONS)[0]
+    partition = k_means(part, 2, random_state)
     return (part, partition.labels) if partition.counts.all() else None
 
 

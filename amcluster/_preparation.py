@@ -14,12 +14,7 @@ from scipy.optimize import brentq
 from scipy.special import polygamma
 
 from ._canonical import DistinctRows
-from ._seeding import (
-    HARD_ITERATIONS,
-    hard_phase,
-    k_means_plus_plus,
-    partition_rows,
-)
+from ._seeding import k_means
 from ._spread import ledoit_wolf_intensity, span
 
 # Half of the metric is learned, half is the identity: a whole Ledoit-Wolf metric lost
@@ -110,7 +105,7 @@ def cell_residuals(rows, random_state):
     """Residuals of the rows in the cells of a fine k-means; None if there are none."""
     total = rows.total_weight
     n_cells = min(max(2, floor(sqrt(total) / 1.5)), len(rows.values))
-    cells = fine_partition(rows, n_cells, random_state)
+    cells = k_means(rows, n_cells, random_state)
     counts = cells.counts[cells.labels]
     shared = counts > 1
     means = cells.sums[cells.labels] / counts[:, None]
@@ -120,12 +115,6 @@ def cell_residuals(rows, random_state):
     noise = np.square(values).sum()
     smallest = np.finfo(rows.values.dtype).eps * np.square(rows.values).sum()
     return residuals if residuals.freedom > LEAST_FREEDOM and noise > smallest else None
-
-
-def fine_partition(rows, n_cells, random_state):
-    """A k-means partition from one start, without swaps."""
-    centers = k_means_plus_plus(rows, n_cells, random_state)
-    return hard_phase(rows, partition_rows(rows, centers), HARD_ITERATIONS)[0]
 
 
 def effective_dimension(residuals):

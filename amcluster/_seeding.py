@@ -58,12 +58,17 @@ def seed(rows, n_clusters, random_state, *, swaps, trim=0.0):
     ndarray of shape (n_clusters, n_features)
         Where there are fewer distinct rows than clusters, rows are repeated.
     """
-    centers = k_means_plus_plus(rows, n_clusters, random_state)
-    partition = partition_rows(rows, centers, trim)
-    partition, _ = hard_phase(rows, partition, HARD_ITERATIONS)
+    partition = k_means(rows, n_clusters, random_state, trim)
     if swaps and 1 < n_clusters < len(rows.values):
         partition = swap_search(rows, partition, random_state)
     return partition.centers
+
+
+def k_means(rows, n_clusters, random_state, trim=0.0):
+    """The partition of one start: greedy k-means++ and a hard phase."""
+    centers = k_means_plus_plus(rows, n_clusters, random_state)
+    partition = partition_rows(rows, centers, trim)
+    return hard_phase(rows, partition, HARD_ITERATIONS)[0]
 
 
 def draw(mass, uniforms):

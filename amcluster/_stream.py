@@ -4,12 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ._coarsening import LEAST_COUNT
 from ._collapsed import Collapsed, Tables, merge_all
 from ._nonparametric import Grown
 from .kernels import target
 
-# A memory that has decayed to less than this many rows is dropped.
-LEAST_COUNT = 1e-3
 # Most passes over a batch.
 PASSES = 10
 
