@@ -288,18 +288,26 @@ class AssociativeClusterer(
             check_number(n_steps, "n_steps", Integral, min_val=0)
         X = self._check_X(X)
         X, memories = self._network(X)
-        steps = MAX_RETRIEVAL_STEPS if n_steps is None else n_steps
-        tolerance = rest_tolerance(memories) if n_steps is None else X.dtype.type(-1)
-        dynamics = Dynamics.free(X.shape[1], steps, step_size, X.dtype, has_holes(X))
-        states, shift = np.empty(X.shape, X.dtype), np.empty(len(X), X.dtype)
-        rows_of(
-            *(target().retrieve, X, memories, dynamics, tolerance),
-            out=(states, shift),
-            passes=2 * (10 if n_steps is None else n_steps),
+        holes = has_holes(X)
+        states = np.empty(X.shape, X.dtype)
+        if n_steps is not None:
+            dynamics = Dynamics.free(X.shape[1], n_steps, step_size, X.dtype, holes)
+            rows_of(
+                *(target().retrieve, X, memories, dynamics),
+                out=(states,),
+                passes=2 * n_steps,
+            )
+            return states
+        shift, tolerance = np.empty(len(X), X.dtype), rest_tolerance(memories)
+        dynamics = Dynamics.free(
+            X.shape[1], MAX_RETRIEVAL_STEPS, step_size, X.dtype, holes
         )
-        n_moving = np.count_nonzero(shift > tolerance)
-        if n_steps is None:
-            warn_of_moving(n_moving, len(X))
+        rows_of(
+            *(target().rest, X, memories, dynamics, tolerance),
+            out=(states, shift),
+            passes=20,
+        )
+        warn_of_moving(np.count_nonzero(shift > tolerance), len(X))
         return states
 
     def trajectory(self, X, n_steps=10, step_size=0.3):

@@ -10,12 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 import joblib
 import numpy as np
 
-# One unit of work is one feature of one row compared with one memory: about a
-# nanosecond. A block is long enough to hide the cost of calling a kernel, and threads
-# are started only for what would take some milliseconds without them.
-BLOCK_WORK = 1 << 18
-SERIAL_WORK = 1 << 22
+# One unit of work is one feature of one row compared with one memory: some thirtieth of
+# a nanosecond. A block is long enough to hide the cost of calling a kernel, and whole
+# tiles of rows fit it; threads are started only for what would take a millisecond or
+# more without them.
+BLOCK_WORK = 1 << 23
+SERIAL_WORK = 1 << 25
+MIN_BLOCK_ROWS = 1 << 8
 MAX_BLOCK_ROWS = 1 << 14
+# What a row costs besides: it is read, and written into.
+ROW_WORK = 64
 
 
 def n_threads():
@@ -74,8 +78,9 @@ def _block(X, rows):
 
 
 def _run(task, n_rows, work_per_row):
-    work_per_row += 8
-    size = int(np.clip(BLOCK_WORK // work_per_row, 1, MAX_BLOCK_ROWS))
+    work_per_row += ROW_WORK
+    size = int(np.clip(BLOCK_WORK // work_per_row, MIN_BLOCK_ROWS, MAX_BLOCK_ROWS))
+    size -= size % MIN_BLOCK_ROWS
     blocks = [slice(start, start + size) for start in range(0, n_rows, size)]
     small = n_rows * work_per_row < SERIAL_WORK
     threads = 1 if small else min(n_threads(), len(blocks))

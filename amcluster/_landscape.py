@@ -50,12 +50,9 @@ class Landscape(NamedTuple):
         """
         new = self.new_memory(states)[:, None]
         ratio = self.base.beta / self.memories.beta
-        mean, shift = np.empty_like(states), np.empty(len(states), self.dtype)
+        mean = np.empty_like(states)
         one_step = Dynamics.free(states.shape[1], 1, 1.0, self.dtype)
-        rows_of(
-            *(target().retrieve, states, self.memories, one_step, self.dtype.type(-1)),
-            out=(mean, shift),
-        )
+        rows_of(target().retrieve, states, self.memories, one_step, out=(mean,))
         to_base = self.base.centers - states
         drift = (1 - new) * (mean - states) + new * ratio * to_base
         return drift, 1 - new + new * ratio

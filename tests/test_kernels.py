@@ -120,19 +120,21 @@ def test_trajectory_and_retrieve(shape, dtype):
     out = np.empty((case.n_rows, case.n_steps + 1, case.n_features), dtype)
     last, shift = np.empty_like(case.X), np.empty(case.n_rows, dtype)
     target().trajectory(case.X, case.memories, case.free(), out)
-    target().retrieve(case.X, case.memories, case.free(), dtype(-1.0), last, shift)
+    target().retrieve(case.X, case.memories, case.free(), last)
     for x, states in zip(case.X, out, strict=True):
         expected = reference.trajectory(x, *case.reference_arguments()[2:])
         case.close(states, expected)
+    case.close(last, out[:, -1])
+    target().rest(case.X, case.memories, case.free(), dtype(-1.0), last, shift)
     case.close(last, out[:, -1])
     moved = np.linalg.norm(out[:, -1] - out[:, -2], axis=1) / case.step_size
     np.testing.assert_allclose(shift, moved, atol=1e-9 if dtype is np.float64 else 1e-5)
 
 
-def test_retrieve_stops_at_the_tolerance():
+def test_states_rest_at_the_tolerance():
     case = Case((7, 3, 4, 10_000), np.float64)
     last, shift = np.empty_like(case.X), np.empty(case.n_rows)
-    target().retrieve(case.X, case.memories, case.free(), 1e-3, last, shift)
+    target().rest(case.X, case.memories, case.free(), 1e-3, last, shift)
     assert np.all((shift > 1e-4) & (shift <= 1e-3))
 
 
@@ -225,7 +227,9 @@ def test_states_of_rows_with_holes(shape, dtype):
         else:
             case.close(path, reference.trajectory(x, *settings)[:-1])
     ends, shift = np.empty(X.shape, dtype), np.empty(case.n_rows, dtype)
-    target().retrieve(X, case.memories, dynamics, dtype(-1), ends, shift)
+    target().retrieve(X, case.memories, dynamics, ends)
+    np.testing.assert_array_equal(ends, states[:, -1])
+    target().rest(X, case.memories, dynamics, dtype(-1), ends, shift)
     np.testing.assert_array_equal(ends, states[:, -1])
 
 

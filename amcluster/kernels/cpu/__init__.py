@@ -1,7 +1,7 @@
 """Kernels for the CPU: numba, serial, nogil, cached on disk."""
 
 from .crp import seat
-from .dynamics import retrieve, trajectory
+from .dynamics import rest, retrieve, trajectory
 from .expectation import expectation, project
 from .missing import (
     metric_complete,
@@ -29,6 +29,7 @@ __all__ = [
     "project",
     "reconstruction_gradient",
     "reconstruction_loss",
+    "rest",
     "retrieve",
     "seat",
     "seen_expectation",

@@ -3,8 +3,18 @@
 import numpy as np
 
 from ._jit import kernel
-from .likelihoods import log_kernel, pull
-from .posterior import softmax, squared_distance
+from .lanes import (
+    LANES,
+    add_products,
+    add_weighted,
+    load,
+    load_weights,
+    padded_matrix,
+    squares,
+    tile_of,
+)
+from .likelihoods import pull
+from .posterior import to_logits, to_posteriors
 
 
 @kernel
@@ -15,26 +25,33 @@ def expectation(rows, weights, memories, pulled):
     evidence, the sums of w p and of u (K,), of u x (K, D), and of u |x - center|^2.
     """
     n_clusters, n_features = memories.centers.shape
-    p = np.empty(n_clusters, rows.dtype)
-    squared = np.empty(n_clusters, rows.dtype)
-    evidence, squares = 0.0, 0.0
-    counts, pulls = np.zeros(n_clusters), np.zeros(n_clusters)
-    sums = np.zeros((n_clusters, n_features))
-    for i in range(rows.shape[0]):
+    centers, tile = padded_matrix(memories.centers), tile_of(n_features, rows)
+    squared, p = tile_of(n_clusters, rows), tile_of(n_clusters, rows)
+    evidence, u = np.empty((1, LANES), rows.dtype), tile_of(n_clusters, rows)
+    w, ones, of_row = np.empty(LANES), np.ones(LANES), np.empty(LANES)
+    total, counts, pulls = np.zeros(1), np.zeros(n_clusters), np.zeros(n_clusters)
+    sums, scatter = np.zeros(centers.shape), np.zeros(n_clusters)
+    for start in range(0, rows.shape[0], LANES):
+        n_live = load(rows, start, tile)
+        load_weights(weights, start, w)
+        squares(tile, centers, squared)
+        to_logits(squared, memories, p)
+        to_posteriors(p, n_clusters, evidence[0])
+        of_row[:] = 0.0
         for k in range(n_clusters):
-            squared[k] = squared_distance(rows[i], memories.centers[k])
-            p[k] = memories.log_weights[k] + log_kernel(squared[k], memories)
-        evidence += weights[i] * softmax(p)
-        pulled[i] = 0.0
-        for k in range(n_clusters):
-            u = weights[i] * p[k] * pull(squared[k], memories)
-            counts[k] += weights[i] * p[k]
-            pulls[k] += u
-            squares += u * squared[k]
-            pulled[i] += u
-            for j in range(n_features):
-                sums[k, j] += u * rows[i, j]
-    return evidence, counts, pulls, sums, squares
+            for lane in range(LANES):
+                g = pull(squared[k, lane], memories)
+                u[k, lane] = w[lane] * p[k, lane] * g
+                of_row[lane] += u[k, lane]
+                squared[k, lane] *= u[k, lane]
+        add_weighted(evidence, w, 1, total)
+        add_weighted(p, w, n_clusters, counts)
+        add_weighted(u, ones, n_clusters, pulls)
+        add_weighted(squared, ones, n_clusters, scatter)
+        add_products(u, tile, sums)
+        pulled[start : start + n_live] = of_row[:n_live]
+    sums = sums[:n_clusters, :n_features].copy()
+    return total[0], counts, pulls, sums, scatter.sum()
 
 
 @kernel

@@ -5,10 +5,9 @@ draws a row in learning: 1 for the Gaussian, less the farther the row for Studen
 Normalisers are in `amcluster._likelihoods`.
 """
 
-import math
-
 from .. import STUDENT_T
 from ._jit import kernel
+from .elementary import log1p
 
 
 @kernel
@@ -16,7 +15,7 @@ def log_kernel(squared, memories):
     """Log-likelihood at a squared distance, but for the normaliser."""
     scaled = memories.beta * squared
     if memories.likelihood == STUDENT_T:
-        return -memories.exponent * math.log1p((scaled + scaled) / memories.nu)
+        return -memories.exponent * log1p((scaled + scaled) / memories.nu)
     return -scaled
 
 

@@ -7,11 +7,13 @@ with respect to v(t+1), and the posterior p, its mean u and the state v of step 
     r_k = 2 beta p_k (center_k - u) . h
     d center_k += p_k h + r_k (v - center_k)
     d log_weight_k += r_k / (2 beta)
-    g <- g - h + sum_k r_k (center_k - v)
+    g <- g - h + sum_k r_k center_k
 
 where the sum of the r_k is 0. Only the coordinates the step sees enter v - center_k.
 The holes of a row, NaN, are not seen by the first step, which puts the state where the
 memories expect it, and are not judged.
+
+Here the states themselves are kept; `memory_space` does the same with fewer numbers.
 """
 
 from typing import NamedTuple
@@ -19,26 +21,38 @@ from typing import NamedTuple
 import numpy as np
 
 from ._jit import kernel
-from .dynamics import posterior_mean
-from .posterior import posterior_at, softmax
+from .lanes import (
+    LANES,
+    add_products,
+    add_weighted,
+    load,
+    load_weights,
+    padded,
+    padded_matrix,
+    product,
+    squares,
+    tile_of,
+)
+from .memory_space import gradient_through, loss_of, loss_through, pays
+from .posterior import to_logits, to_posteriors
 
 
 class Path(NamedTuple):
-    """What the adjoint needs of the way of one row."""
+    """What the adjoint needs of the way of a tile of rows."""
 
-    states: np.ndarray  # (n_steps + 1, n_features)
-    means: np.ndarray  # (n_steps, n_features) where each step was drawn to
-    posteriors: np.ndarray  # (n_steps, n_clusters)
+    states: np.ndarray  # (n_steps + 1, n_features, LANES)
+    means: np.ndarray  # (n_steps, n_features, LANES) where each step was drawn to
+    posteriors: np.ndarray  # (n_steps, n_clusters, LANES)
 
 
 class Plan(NamedTuple):
-    """What each coordinate of a row does."""
+    """What each coordinate of each row of a tile does: all (n_features, LANES)."""
 
-    row: np.ndarray  # (n_features,) the row, 0 in its holes
-    first: np.ndarray  # (n_features,) size of the first step
-    later: np.ndarray  # (n_features,) and of the others
-    seen: np.ndarray  # (n_features,) 1 where the first step looks
-    judged: np.ndarray  # (n_features,) 1 where the last state is compared to the row
+    rows: np.ndarray  # the rows, 0 in their holes
+    first: np.ndarray  # size of the first step
+    later: np.ndarray  # and of the others
+    seen: np.ndarray  # 1 where the first step looks
+    judged: np.ndarray  # 1 where the last state is compared to the row
 
 
 @kernel
@@ -46,127 +60,180 @@ def empty_plan(rows):
     """Room for a plan."""
     n_features = rows.shape[1]
     return Plan(
-        np.empty(n_features, rows.dtype),
-        np.empty(n_features, rows.dtype),
-        np.empty(n_features, rows.dtype),
-        np.empty(n_features, rows.dtype),
-        np.empty(n_features, rows.dtype),
+        tile_of(n_features, rows),
+        tile_of(n_features, rows),
+        tile_of(n_features, rows),
+        tile_of(n_features, rows),
+        tile_of(n_features, rows),
     )
 
 
 @kernel
-def make_plan(row, dynamics, plan):
-    """Write what the coordinates of one row do."""
-    one, zero = row.dtype.type(1.0), row.dtype.type(0.0)
-    for j in range(row.shape[0]):
-        plan.row[j] = row[j]
+def make_plan(rows, start, dynamics, plan):
+    """Write what the coordinates of a tile do."""
+    one, zero = rows.dtype.type(1.0), rows.dtype.type(0.0)
+    load(rows, start, plan.rows)
+    for j in range(rows.shape[1]):
         plan.first[j] = dynamics.first_step_size * dynamics.moves[j]
         plan.later[j] = dynamics.step_size * dynamics.moves[j]
         plan.seen[j] = dynamics.seen[j]
         plan.judged[j] = dynamics.moves[j]
-        if dynamics.holes and row[j] != row[j]:
-            plan.row[j] = zero
-            plan.first[j] = one
-            plan.later[j] = dynamics.step_size
-            plan.seen[j] = zero
-            plan.judged[j] = zero
+        if dynamics.holes:
+            for lane in range(LANES):
+                if plan.rows[j, lane] != plan.rows[j, lane]:
+                    plan.rows[j, lane] = zero
+                    plan.first[j, lane] = one
+                    plan.later[j, lane] = dynamics.step_size
+                    plan.seen[j, lane] = zero
+                    plan.judged[j, lane] = zero
 
 
 @kernel
 def empty_path(rows, memories, dynamics):
-    """Room for a path, used again for every row of a block."""
+    """Room for a path, used again for every tile of a block."""
     n_clusters, n_features = memories.centers.shape
+    n_steps, n = dynamics.n_steps, padded(n_features)
     return Path(
-        np.empty((dynamics.n_steps + 1, n_features), rows.dtype),
-        np.empty((dynamics.n_steps, n_features), rows.dtype),
-        np.empty((dynamics.n_steps, n_clusters), rows.dtype),
+        np.zeros((n_steps + 1, n, LANES), rows.dtype),
+        np.zeros((n_steps, n, LANES), rows.dtype),
+        np.zeros((n_steps, padded(n_clusters), LANES), rows.dtype),
     )
 
 
 @kernel
-def first_posterior(state, memories, seen, out):
-    """Posterior of what the first step sees of the state."""
-    for k in range(out.shape[0]):
-        distance = state.dtype.type(0.0)
-        for j in range(state.shape[0]):
-            difference = state[j] - memories.centers[k, j]
-            distance += seen[j] * difference * difference
-        out[k] = memories.log_weights[k] - memories.beta * distance
-    softmax(out)
+def seen_squares_of(plan, centers, out):
+    """Squared distances over what the first step sees."""
+    out[:] = out.dtype.type(0.0)
+    for k in range(centers.shape[0]):
+        for j in range(centers.shape[1]):
+            for lane in range(LANES):
+                difference = plan.rows[j, lane] - centers[k, j]
+                out[k, lane] += plan.seen[j, lane] * (difference * difference)
 
 
 @kernel
-def run_forward(plan, memories, path):
-    """Fill the path of one row; return its loss, |m * (x - v(T))|^2."""
+def run_forward(plan, memories, centers, transposed, path):
+    """Fill the path of a tile."""
     states, means, posteriors = path
-    states[0] = plan.row
+    n_features, evidence = plan.rows.shape[0], np.empty(LANES, plan.rows.dtype)
+    states[0] = plan.rows
     for t in range(means.shape[0]):
-        steps = plan.later
         if t == 0:
-            steps = plan.first
-            first_posterior(states[0], memories, plan.seen, posteriors[0])
+            seen_squares_of(plan, centers, posteriors[0])
         else:
-            posterior_at(states[t], memories, posteriors[t])
-        posterior_mean(posteriors[t], memories.centers, means[t])
-        for j in range(steps.shape[0]):
-            states[t + 1, j] = states[t, j] + steps[j] * (means[t, j] - states[t, j])
-    loss = plan.row.dtype.type(0.0)
-    for j in range(plan.row.shape[0]):
-        error = plan.judged[j] * (states[-1, j] - plan.row[j])
-        loss += error * error
-    return loss
-
-
-@kernel
-def run_backward(plan, weight, memories, path, d_centers, d_log_weights):
-    """Carry g back from v(T) to v(0), adding to the weighted gradients on the way."""
-    states, means, posteriors = path
-    centers, beta = memories.centers, memories.beta
-    n_clusters, n_features = centers.shape
-    g, h = np.empty_like(plan.row), np.empty_like(plan.row)
-    for j in range(n_features):
-        error = plan.judged[j] * (states[-1, j] - plan.row[j])
-        g[j] = error + error
-    for t in range(means.shape[0] - 1, -1, -1):
+            squares(states[t], centers, posteriors[t])
+        to_logits(posteriors[t], memories, posteriors[t])
+        to_posteriors(posteriors[t], memories.centers.shape[0], evidence)
+        product(transposed, posteriors[t], means[t])
         steps = plan.first if t == 0 else plan.later
         for j in range(n_features):
-            h[j] = steps[j] * g[j]
-            g[j] -= h[j]
+            for lane in range(LANES):
+                away = means[t, j, lane] - states[t, j, lane]
+                states[t + 1, j, lane] = states[t, j, lane] + steps[j, lane] * away
+
+
+@kernel
+def judge(plan, path, out):
+    """Write v(T) - x, where it is judged."""
+    for j in range(plan.rows.shape[0]):
+        for lane in range(LANES):
+            away = path.states[-1, j, lane] - plan.rows[j, lane]
+            out[j, lane] = plan.judged[j, lane] * away
+
+
+class Slopes(NamedTuple):
+    """Sums over rows of what the gradient is made of."""
+
+    centers: np.ndarray  # (K, D) sum of p h^T + r v^T
+    seen: np.ndarray  # (K, D) sum of r at the first step, over what it sees
+    later: np.ndarray  # (K,) sum of r at the others
+    log_weights: np.ndarray  # (K,)
+
+
+@kernel
+def run_backward(plan, w, memories, centers, transposed, path, g, slopes):
+    """Carry g back from v(T) to v(0), adding to the weighted sums on the way."""
+    states, means, posteriors = path
+    n_clusters, ones = memories.centers.shape[0], np.ones(LANES)
+    h, along = np.zeros_like(g), np.zeros_like(posteriors[0])
+    back, mean = np.zeros_like(g), np.empty(LANES, g.dtype)
+    for j in range(g.shape[0]):
+        for lane in range(LANES):
+            g[j, lane] *= w[lane] + w[lane]
+    for t in range(means.shape[0] - 1, -1, -1):
+        steps = plan.first if t == 0 else plan.later
+        mean[:] = g.dtype.type(0.0)
+        for j in range(g.shape[0]):
+            for lane in range(LANES):
+                h[j, lane] = steps[j, lane] * g[j, lane]
+                g[j, lane] -= h[j, lane]
+                mean[lane] += means[t, j, lane] * h[j, lane]
+        product(centers, h, along)
         for k in range(n_clusters):
-            p = posteriors[t, k]
-            along = g.dtype.type(0.0)
-            for j in range(n_features):
-                along += (centers[k, j] - means[t, j]) * h[j]
-            d_log_weights[k] += weight * (p * along)
-            r = (beta + beta) * p * along
-            for j in range(n_features):
-                away = r * (states[t, j] - centers[k, j])
-                if t == 0:
-                    away *= plan.seen[j]
-                d_centers[k, j] += weight * (p * h[j] + away)
-                g[j] -= away
+            for lane in range(LANES):
+                along[k, lane] = posteriors[t, k, lane] * (along[k, lane] - mean[lane])
+        add_weighted(along, ones, n_clusters, slopes.log_weights)
+        for k in range(n_clusters):
+            for lane in range(LANES):
+                along[k, lane] *= memories.beta + memories.beta
+        add_products(posteriors[t], h, slopes.centers)
+        if t > 0:
+            add_products(along, states[t], slopes.centers)
+            add_weighted(along, ones, n_clusters, slopes.later)
+            product(transposed, along, back)
+            for j in range(g.shape[0]):
+                for lane in range(LANES):
+                    g[j, lane] += back[j, lane]
+        else:
+            for j in range(g.shape[0]):
+                for lane in range(LANES):
+                    back[j, lane] = plan.seen[j, lane] * states[0, j, lane]
+            add_products(along, back, slopes.centers)
+            add_products(along, plan.seen, slopes.seen)
 
 
 @kernel
 def reconstruction_loss(rows, weights, memories, dynamics):
     """Return the summed loss, in a tuple."""
+    if pays(memories, dynamics):
+        return loss_through(rows, weights, memories, dynamics)
     path, plan = empty_path(rows, memories, dynamics), empty_plan(rows)
-    loss = 0.0
-    for i in range(rows.shape[0]):
-        make_plan(rows[i], dynamics, plan)
-        loss += weights[i] * run_forward(plan, memories, path)
+    centers = padded_matrix(memories.centers)
+    transposed = centers.T.copy()
+    change, w, loss = tile_of(rows.shape[1], rows), np.empty(LANES), 0.0
+    for start in range(0, rows.shape[0], LANES):
+        make_plan(rows, start, dynamics, plan)
+        load_weights(weights, start, w)
+        run_forward(plan, memories, centers, transposed, path)
+        judge(plan, path, change)
+        loss += loss_of(change, w)
     return (loss,)
 
 
 @kernel
 def reconstruction_gradient(rows, weights, memories, dynamics):
     """Return the summed loss, d centers (K, D) and d log_weights (K,)."""
+    if pays(memories, dynamics):
+        return gradient_through(rows, weights, memories, dynamics)
+    n_clusters, n_features = memories.centers.shape
     path, plan = empty_path(rows, memories, dynamics), empty_plan(rows)
-    loss = 0.0
-    d_centers = np.zeros(memories.centers.shape)
-    d_log_weights = np.zeros(memories.centers.shape[0])
-    for i in range(rows.shape[0]):
-        make_plan(rows[i], dynamics, plan)
-        loss += weights[i] * run_forward(plan, memories, path)
-        run_backward(plan, weights[i], memories, path, d_centers, d_log_weights)
-    return loss, d_centers, d_log_weights
+    centers = padded_matrix(memories.centers)
+    transposed = centers.T.copy()
+    change, w, loss = tile_of(n_features, rows), np.empty(LANES), 0.0
+    slopes = Slopes(
+        *(np.zeros(centers.shape), np.zeros(centers.shape)),
+        *(np.zeros(n_clusters), np.zeros(n_clusters)),
+    )
+    for start in range(0, rows.shape[0], LANES):
+        make_plan(rows, start, dynamics, plan)
+        load_weights(weights, start, w)
+        run_forward(plan, memories, centers, transposed, path)
+        judge(plan, path, change)
+        loss += loss_of(change, w)
+        run_backward(plan, w, memories, centers, transposed, path, change, slopes)
+    d_centers = np.empty((n_clusters, n_features))
+    for k in range(n_clusters):
+        for j in range(n_features):
+            r = slopes.seen[k, j] + slopes.later[k]
+            d_centers[k, j] = slopes.centers[k, j] - r * memories.centers[k, j]
+    return loss, d_centers, slopes.log_weights

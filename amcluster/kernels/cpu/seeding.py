@@ -7,45 +7,72 @@ In that limit the posterior is 1 for the nearest memory; only the centers matter
 import numpy as np
 
 from ._jit import kernel
-from .posterior import squared_distance
+from .lanes import (
+    LANES,
+    add_weighted,
+    load,
+    load_weights,
+    padded_matrix,
+    squares,
+    squares_of_seen,
+    tile_of,
+)
 
 
 @kernel
-def seen_distance(row, center):
-    """Squared distance over the coordinates that are seen."""
-    total = row.dtype.type(0.0)
-    for j in range(row.shape[0]):
-        difference = row[j] - center[j]
-        if difference == difference:
-            total += difference * difference
-    return total
-
-
-@kernel
-def distance_to(row, center, holes):
-    """Squared distance of a row to a center."""
-    return seen_distance(row, center) if holes else squared_distance(row, center)
+def distances(rows, start, centers, holes, tile, out):
+    """Load a tile and write its squared distances to padded centers; return its rows."""
+    n_live = load(rows, start, tile)
+    if holes:
+        squares_of_seen(tile, centers, out)
+    else:
+        squares(tile, centers, out)
+    return n_live
 
 
 @kernel
 def potentials(rows, weights, memories, holes, closest):
     """Return sum_n w_n min(closest_n, |x_n - c|^2) for each center c, in a tuple."""
-    candidates = memories.centers
-    out = np.zeros(candidates.shape[0])
-    for i in range(rows.shape[0]):
-        for c in range(candidates.shape[0]):
-            distance = distance_to(rows[i], candidates[c], holes)
-            out[c] += weights[i] * min(closest[i], distance)
+    centers, tile = padded_matrix(memories.centers), tile_of(rows.shape[1], rows)
+    squared, w = tile_of(centers.shape[0], rows), np.empty(LANES)
+    out = np.zeros(memories.centers.shape[0])
+    for start in range(0, rows.shape[0], LANES):
+        n_live = distances(rows, start, centers, holes, tile, squared)
+        load_weights(weights, start, w)
+        near = closest[start : start + n_live]
+        for c in range(out.shape[0]):
+            for lane in range(n_live):
+                squared[c, lane] = min(squared[c, lane], near[lane])
+        add_weighted(squared, w, out.shape[0], out)
     return (out,)
 
 
 @kernel
 def approach(rows, memories, holes, closest):
     """Lower closest (n_rows,) to the squared distance to the nearest center."""
-    for i in range(rows.shape[0]):
+    centers, tile = padded_matrix(memories.centers), tile_of(rows.shape[1], rows)
+    squared = tile_of(centers.shape[0], rows)
+    for start in range(0, rows.shape[0], LANES):
+        n_live = distances(rows, start, centers, holes, tile, squared)
+        near = closest[start : start + n_live]
         for k in range(memories.centers.shape[0]):
-            distance = distance_to(rows[i], memories.centers[k], holes)
-            closest[i] = min(closest[i], distance)
+            for lane in range(n_live):
+                near[lane] = min(near[lane], squared[k, lane])
+
+
+@kernel
+def two_nearest(squared, n_clusters, best, first, second):
+    """Write the nearest center of each lane, and the two smallest squared distances."""
+    best[:] = 0
+    first[:] = squared[0]
+    second[:] = np.inf
+    for k in range(1, n_clusters):
+        number = np.int32(k)
+        for lane in range(LANES):
+            distance, nearest = squared[k, lane], first[lane]
+            second[lane] = min(second[lane], max(distance, nearest))
+            best[lane] = number if distance < nearest else best[lane]
+            first[lane] = min(distance, nearest)
 
 
 @kernel
@@ -55,34 +82,30 @@ def nearest(rows, weights, memories, holes, labels, first, second):
     Returns the weight, the weighted sum of rows and the inertia that fall to each
     center, and with holes the weight of what is seen: (K,), (K, D), (K,), (K, D).
     """
-    centers = memories.centers
-    n_clusters, n_features = centers.shape
+    n_clusters, n_features = memories.centers.shape
     counts = np.zeros(n_clusters)
     sums = np.zeros((n_clusters, n_features))
     inertia = np.zeros(n_clusters)
     seen = np.zeros((n_clusters, n_features))
-    for i in range(rows.shape[0]):
-        best = 0
-        labels[i] = 0
-        first[i] = np.inf
-        second[i] = np.inf
-        for k in range(n_clusters):
-            distance = distance_to(rows[i], centers[k], holes)
-            if distance < first[i]:
-                second[i] = first[i]
-                first[i] = distance
-                best = k
-            elif distance < second[i]:
-                second[i] = distance
-        labels[i] = best
-        counts[best] += weights[i]
-        inertia[best] += weights[i] * first[i]
-        for j in range(n_features):
-            if not holes:
-                sums[best, j] += weights[i] * rows[i, j]
-            elif rows[i, j] == rows[i, j]:
-                sums[best, j] += weights[i] * rows[i, j]
-                seen[best, j] += weights[i]
+    centers, tile = padded_matrix(memories.centers), tile_of(n_features, rows)
+    squared, best = tile_of(n_clusters, rows), np.empty(LANES, np.int32)
+    nearer, next_one = np.empty(LANES, rows.dtype), np.empty(LANES, rows.dtype)
+    for start in range(0, rows.shape[0], LANES):
+        n_live = distances(rows, start, centers, holes, tile, squared)
+        two_nearest(squared, n_clusters, best, nearer, next_one)
+        for lane in range(n_live):
+            i, k = start + lane, best[lane]
+            labels[i] = k
+            first[i] = nearer[lane]
+            second[i] = next_one[lane]
+            counts[k] += weights[i]
+            inertia[k] += weights[i] * nearer[lane]
+            for j in range(n_features):
+                if not holes:
+                    sums[k, j] += weights[i] * rows[i, j]
+                elif rows[i, j] == rows[i, j]:
+                    sums[k, j] += weights[i] * rows[i, j]
+                    seen[k, j] += weights[i]
     return counts, sums, inertia, seen
 
 
@@ -95,13 +118,18 @@ def swap_costs(rows, weights, memories, n_clusters, holes, labels, first, second
     added and nothing removed, and extra (C, K), what removing center k then adds: rows
     of k go to the candidate or to their second nearest center, whichever is nearer.
     """
-    candidates = memories.centers
-    kept = np.zeros(candidates.shape[0])
-    extra = np.zeros((candidates.shape[0], n_clusters))
-    for i in range(rows.shape[0]):
-        for c in range(candidates.shape[0]):
-            distance = distance_to(rows[i], candidates[c], holes)
-            stays = min(first[i], distance)
-            kept[c] += weights[i] * stays
-            extra[c, labels[i]] += weights[i] * (min(second[i], distance) - stays)
+    n_candidates = memories.centers.shape[0]
+    kept = np.zeros(n_candidates)
+    extra = np.zeros((n_candidates, n_clusters))
+    centers, tile = padded_matrix(memories.centers), tile_of(rows.shape[1], rows)
+    squared = tile_of(n_candidates, rows)
+    for start in range(0, rows.shape[0], LANES):
+        n_live = distances(rows, start, centers, holes, tile, squared)
+        for c in range(n_candidates):
+            for lane in range(n_live):
+                i, distance = start + lane, squared[c, lane]
+                stays = min(first[i], distance)
+                kept[c] += weights[i] * stays
+                moves = min(second[i], distance) - stays
+                extra[c, labels[i]] += weights[i] * moves
     return kept, extra

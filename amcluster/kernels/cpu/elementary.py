@@ -1,0 +1,125 @@
+"""exp and log that LLVM can run on many lanes at once, for float32 and float64.
+
+`math.exp` is a call for every number. These are a few multiplications: what is left of
+the argument after a power of 2 is taken out goes into a short series, and the power is
+written into the bits of the exponent. Relative errors are of the size of the dtype's
+resolution.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+# Not `reassoc`, which would undo the rounding that both functions live by.
+STRICT = {"fastmath": {"contract", "nsz"}, "error_model": "numpy"}
+
+
+class Format(NamedTuple):
+    """How a floating dtype is stored, and how long its series have to be."""
+
+    number: type
+    integer: type
+    fraction: int  # bits of the fraction
+    bias: int  # of the exponent
+    least: float  # below it, exp is less than all normal numbers
+    log_2: tuple  # log(2) in two parts, of which the first has few bits
+    exp_series: tuple  # coefficients of exp, the highest power first
+    log_series: tuple  # and of atanh(s) / s, in powers of s^2
+
+
+def _format(number, integer, fraction, least, log_2, n_exp, n_log):
+    bias = 2 ** (np.dtype(number).itemsize * 8 - fraction - 2) - 1
+    return Format(
+        *(number, integer, fraction, bias),
+        *(number(least), tuple(number(part) for part in log_2)),
+        tuple(number(1 / math.factorial(n)) for n in range(n_exp, -1, -1)),
+        tuple(number(1 / (2 * n + 1)) for n in range(n_log, -1, -1)),
+    )
+
+
+FORMATS = {
+    types.float32: _format(
+        np.float32, np.int32, 23, -87.0, (0.693359375, -2.1219444005469057e-4), 7, 5
+    ),
+    types.float64: _format(
+        *(np.float64, np.int64, 52, -708.0),
+        *((0.6931471803691238, 1.9082149292705877e-10), 13, 10),
+    ),
+}
+
+
+def exp(x):
+    """e to the power x, for x <= 0; 0 below the normal numbers."""
+    raise NotImplementedError  # numba compiles what `_exp` returns
+
+
+def log(x):
+    """Natural logarithm, for normal x > 0 and infinity."""
+    raise NotImplementedError
+
+
+def log1p(x):
+    """log(1 + x) for x >= 0, exact where x is small."""
+    raise NotImplementedError
+
+
+@overload(exp, jit_options=STRICT)
+def _exp(x):
+    number, integer, fraction, bias, least, log_2, series, _ = FORMATS[x]
+    per_2, (high, low) = number(1 / math.log(2)), log_2
+    # Added and taken away again it rounds, and leaves the integer in the low bits.
+    rounder = number(1.5 * 2**fraction)
+    bias = integer(bias)
+
+    def exp(x):
+        shifted = x * per_2 + rounder
+        power = shifted - rounder
+        rest = (x - power * high) - power * low
+        total = series[0]
+        for coefficient in series[1:]:
+            total = total * rest + coefficient
+        bits = integer((number(shifted).view(integer) + bias) << fraction)
+        scaled = total * integer(bits).view(number)
+        return scaled if x >= least else number(0.0)
+
+    return exp
+
+
+@overload(log, jit_options=STRICT)
+def _log(x):
+    number, integer, fraction, bias, _, log_2, _, series = FORMATS[x]
+    high, low = log_2
+    mask, one = integer((1 << fraction) - 1), integer(bias << fraction)
+    bias, root = integer(bias), number(math.sqrt(2))
+
+    def log(x):
+        bits = number(x).view(integer)
+        power = integer((bits >> fraction) - bias)
+        rest = integer((bits & mask) | one).view(number)
+        if rest > root:
+            rest, power = rest * number(0.5), integer(power + 1)
+        s = (rest - number(1.0)) / (rest + number(1.0))
+        square = s * s
+        total = series[0]
+        for coefficient in series[1:]:
+            total = total * square + coefficient
+        exponent = number(power)
+        result = (s + s) * total + exponent * low + exponent * high
+        return result if x < number(np.inf) else x
+
+    return log
+
+
+@overload(log1p, jit_options=STRICT)
+def _log1p(x):
+    number = FORMATS[x].number
+
+    def log1p(x):
+        total = number(1.0) + x
+        lost = x - (total - number(1.0))
+        return log(total) + (lost / total if x < number(np.inf) else number(0.0))
+
+    return log1p

@@ -1,0 +1,196 @@
+"""Rows as lanes: the arithmetic of all kernels that run over many rows and memories.
+
+A tile holds LANES rows, feature by feature: its shape is (n_features, LANES). Every
+inner loop runs over the lanes, a fixed number of neighbours in memory, and does the
+same to each: LLVM turns it into vector instructions, and a row's numbers do not depend
+on the rows beside it. Four memories times four features at a time keep the vector
+registers busy; so matrices and tiles are padded with zeros to multiples of four.
+"""
+
+import numpy as np
+
+from ._jit import kernel
+
+LANES = 64
+
+
+@kernel
+def padded(n):
+    """The next multiple of four."""
+    return (n + 3) // 4 * 4
+
+
+@kernel
+def tile_of(n, rows):
+    """A tile of zeros for n values of each row."""
+    return np.zeros((padded(n), LANES), rows.dtype)
+
+
+@kernel
+def padded_matrix(matrix):
+    """A copy, padded with zeros."""
+    n, m = matrix.shape
+    out = np.zeros((padded(n), padded(m)), matrix.dtype)
+    out[:n, :m] = matrix
+    return out
+
+
+@kernel
+def load(rows, start, tile):
+    """Fill a tile with rows from `start` on; return how many there are.
+
+    Lanes that are left over repeat the last row.
+    """
+    n_live = min(LANES, rows.shape[0] - start)
+    last = start + n_live - 1
+    for lane in range(0, LANES, 4):
+        i = start + lane
+        r0, r1 = rows[min(i, last)], rows[min(i + 1, last)]
+        r2, r3 = rows[min(i + 2, last)], rows[min(i + 3, last)]
+        for j in range(rows.shape[1]):
+            lanes = tile[j]
+            lanes[lane], lanes[lane + 1] = r0[j], r1[j]
+            lanes[lane + 2], lanes[lane + 3] = r2[j], r3[j]
+    return n_live
+
+
+@kernel
+def load_weights(weights, start, lanes):
+    """Fill lanes with the weights of rows; what is left over weighs 0."""
+    for lane in range(LANES):
+        i = start + lane
+        lanes[lane] = weights[i] if i < weights.shape[0] else 0.0
+
+
+@kernel
+def store(tile, start, out):
+    """Write the first values of each lane into rows of `out` from `start` on."""
+    for lane in range(min(LANES, out.shape[0] - start)):
+        row = out[start + lane]
+        for j in range(out.shape[1]):
+            row[j] = tile[j, lane]
+
+
+@kernel
+def four(values, j):
+    """Four neighbours."""
+    return values[j], values[j + 1], values[j + 2], values[j + 3]
+
+
+@kernel
+def squared_differences(x, c):
+    """Squared distance of four coordinates."""
+    p, q, r, s = x[0] - c[0], x[1] - c[1], x[2] - c[2], x[3] - c[3]
+    return p * p + q * q + r * r + s * s
+
+
+@kernel
+def squares_of_seen(tile, centers, out):
+    """As `squares`, over the coordinates that are not NaN."""
+    zero = tile.dtype.type(0.0)
+    for k in range(centers.shape[0]):
+        out[k] = zero
+        for j in range(centers.shape[1]):
+            for lane in range(LANES):
+                difference = tile[j, lane] - centers[k, j]
+                if difference == difference:
+                    out[k, lane] += difference * difference
+
+
+@kernel
+def inner_product(x, c):
+    """Inner product of four coordinates."""
+    return x[0] * c[0] + x[1] * c[1] + x[2] * c[2] + x[3] * c[3]
+
+
+@kernel
+def squares(tile, centers, out):
+    """Write |x - center|^2 into out, by differences: exact where products cancel."""
+    zero = tile.dtype.type(0.0)
+    for k in range(0, centers.shape[0], 4):
+        o0, o1, o2, o3 = out[k], out[k + 1], out[k + 2], out[k + 3]
+        for lane in range(LANES):
+            o0[lane] = o1[lane] = o2[lane] = o3[lane] = zero
+        for j in range(0, centers.shape[1], 4):
+            x0, x1, x2, x3 = tile[j], tile[j + 1], tile[j + 2], tile[j + 3]
+            c0, c1 = four(centers[k], j), four(centers[k + 1], j)
+            c2, c3 = four(centers[k + 2], j), four(centers[k + 3], j)
+            for lane in range(LANES):
+                x = x0[lane], x1[lane], x2[lane], x3[lane]
+                o0[lane] += squared_differences(x, c0)
+                o1[lane] += squared_differences(x, c1)
+                o2[lane] += squared_differences(x, c2)
+                o3[lane] += squared_differences(x, c3)
+
+
+@kernel
+def product(matrix, tile, out):
+    """Write matrix @ tile into out."""
+    zero = tile.dtype.type(0.0)
+    for k in range(0, matrix.shape[0], 4):
+        o0, o1, o2, o3 = out[k], out[k + 1], out[k + 2], out[k + 3]
+        for lane in range(LANES):
+            o0[lane] = o1[lane] = o2[lane] = o3[lane] = zero
+        for j in range(0, matrix.shape[1], 4):
+            x0, x1, x2, x3 = tile[j], tile[j + 1], tile[j + 2], tile[j + 3]
+            c0, c1 = four(matrix[k], j), four(matrix[k + 1], j)
+            c2, c3 = four(matrix[k + 2], j), four(matrix[k + 3], j)
+            for lane in range(LANES):
+                x = x0[lane], x1[lane], x2[lane], x3[lane]
+                o0[lane] += inner_product(x, c0)
+                o1[lane] += inner_product(x, c1)
+                o2[lane] += inner_product(x, c2)
+                o3[lane] += inner_product(x, c3)
+
+
+@kernel
+def scaled(x, a):
+    """Four numbers times one."""
+    return x[0] * a, x[1] * a, x[2] * a, x[3] * a
+
+
+@kernel
+def plus(x, y):
+    """The sum of four numbers and four."""
+    return x[0] + y[0], x[1] + y[1], x[2] + y[2], x[3] + y[3]
+
+
+@kernel
+def add_to(values, j, x):
+    """Add four numbers to neighbours."""
+    values[j] += x[0]
+    values[j + 1] += x[1]
+    values[j + 2] += x[2]
+    values[j + 3] += x[3]
+
+
+@kernel
+def add_products(left, right, out):
+    """Add left @ right.T, a sum over the lanes, to out, which may be wider."""
+    zero = left.dtype.type(0.0)
+    zeros = zero, zero, zero, zero
+    for k in range(0, left.shape[0], 4):
+        a0, a1, a2, a3 = left[k], left[k + 1], left[k + 2], left[k + 3]
+        for j in range(0, right.shape[0], 4):
+            x0, x1, x2, x3 = right[j], right[j + 1], right[j + 2], right[j + 3]
+            s0 = s1 = s2 = s3 = zeros
+            for lane in range(LANES):
+                x = x0[lane], x1[lane], x2[lane], x3[lane]
+                s0 = plus(s0, scaled(x, a0[lane]))
+                s1 = plus(s1, scaled(x, a1[lane]))
+                s2 = plus(s2, scaled(x, a2[lane]))
+                s3 = plus(s3, scaled(x, a3[lane]))
+            add_to(out[k], j, s0)
+            add_to(out[k + 1], j, s1)
+            add_to(out[k + 2], j, s2)
+            add_to(out[k + 3], j, s3)
+
+
+@kernel
+def add_weighted(tile, lanes, n, out):
+    """Add to out[:n] the sums of each value times `lanes`, in float64."""
+    for k in range(n):
+        values, total = tile[k], 0.0
+        for lane in range(LANES):
+            total += values[lane] * lanes[lane]
+        out[k] += total
