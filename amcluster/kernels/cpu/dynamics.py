@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from . import memory_space
 from ._jit import kernel
-from .lanes import LANES, load, padded_matrix, product, squares, store, tile_of
-from .memory_space import pays, retrieve_through
+from .lanes import load, padded_matrix, squared_distances, store, times
 from .missing import fill_zeros, seen_squares
 from .posterior import posterior_at, softmax, to_logits, to_posteriors
 
@@ -58,17 +58,15 @@ def trajectory(rows, memories, dynamics, out):
                 out[i, t + 1, j] = state[j] + step * (mean[j] - state[j])
 
 
-@kernel
 def retrieve(rows, memories, dynamics, out):
     """Write the last state v(T) into out (n_rows, n_features)."""
-    if pays(memories, dynamics):
-        retrieve_through(rows, memories, dynamics, out)
+    if memory_space.pays(memories, dynamics):
+        memory_space.retrieve(rows, memories, dynamics, out)
         return
     shift = np.empty(rows.shape[0], rows.dtype)
-    rest(rows, memories, dynamics, rows.dtype.type(-1.0), out, shift)
+    rest(rows, memories, dynamics, rows.dtype.type(-1), out, shift)
 
 
-@kernel
 def rest(rows, memories, dynamics, tolerance, out, shift):
     """Write the states when they rest, or after T steps, into out (n_rows, n_features).
 
@@ -78,54 +76,23 @@ def rest(rows, memories, dynamics, tolerance, out, shift):
     if dynamics.holes:
         rest_with_holes(rows, memories, dynamics, tolerance, out, shift)
         return
-    n_clusters, n_features = memories.centers.shape
-    centers, state = padded_matrix(memories.centers), tile_of(n_features, rows)
-    transposed = centers.T.copy()
-    p, mean = tile_of(n_clusters, rows), tile_of(n_features, rows)
-    moved, evidence = np.empty(LANES, rows.dtype), np.empty(LANES, rows.dtype)
-    step = np.empty(LANES, rows.dtype)
-    for start in range(0, rows.shape[0], LANES):
-        n_live = load(rows, start, state)
-        step[:] = dynamics.step_size
-        moved[:] = np.inf
-        for _ in range(dynamics.n_steps):
-            squares(state, centers, p)
-            to_logits(p, memories, p)
-            to_posteriors(p, n_clusters, evidence)
-            product(transposed, p, mean)
-            length_of_moves(mean, state, dynamics.moves, step, moved)
-            for j in range(n_features):
-                for lane in range(LANES):
-                    state[j, lane] += step[lane] * mean[j, lane]
-            if stop_at_rest(moved, tolerance, step) == LANES:
-                break
-        store(state, start, out)
-        shift[start : start + n_live] = moved[:n_live]
-
-
-@kernel
-def length_of_moves(mean, state, moves, step, moved):
-    """Turn u into u - v over what moves; write its length where a lane still steps."""
-    zero = mean.dtype.type(0.0)
-    squared = np.zeros(LANES, mean.dtype)
-    for j in range(moves.shape[0]):
-        for lane in range(LANES):
-            mean[j, lane] = moves[j] * (mean[j, lane] - state[j, lane])
-            squared[lane] += mean[j, lane] * mean[j, lane]
-    for lane in range(LANES):
-        if step[lane] > zero:
-            moved[lane] = np.sqrt(squared[lane])
-
-
-@kernel
-def stop_at_rest(moved, tolerance, step):
-    """Set the steps of lanes that rest to 0; return how many do."""
-    n_resting = 0
-    for lane in range(LANES):
-        if moved[lane] <= tolerance:
-            step[lane] = 0.0
-            n_resting += 1
-    return n_resting
+    state, centers = load(rows), padded_matrix(memories.centers)
+    transposed, step = np.ascontiguousarray(centers.T), dynamics.step_size
+    moves = padded_matrix(dynamics.moves[:, None])[:, :1]
+    moved = np.full(state[:, 0].shape, np.inf, state.dtype)
+    evidence, moving = np.empty_like(moved), np.ones_like(moved, dtype=bool)
+    for _ in range(dynamics.n_steps):
+        p = squared_distances(state, centers)
+        to_logits(p, memories, p)
+        to_posteriors(p, len(memories.log_weights), evidence)
+        away = (times(transposed, p) - state) * (moves * moving[:, None])
+        np.copyto(moved, np.sqrt(np.square(away).sum(axis=1)), where=moving)
+        state += step * away
+        moving &= moved > tolerance
+        if not moving.any():
+            break
+    store(state, out)
+    shift[:] = moved.ravel()[: len(shift)]
 
 
 @kernel

@@ -6,18 +6,17 @@ from ._jit import kernel
 from .lanes import (
     LANES,
     add_products,
-    add_weighted,
     load,
-    load_weights,
+    load_lanes,
     padded_matrix,
-    squares,
-    tile_of,
+    room,
+    squared_distances,
+    weighted_sums,
 )
 from .likelihoods import pull
 from .posterior import to_logits, to_posteriors
 
 
-@kernel
 def expectation(rows, weights, memories, pulled):
     """Sums over rows of the posterior p and of the pulled weight u = w p g.
 
@@ -25,33 +24,39 @@ def expectation(rows, weights, memories, pulled):
     evidence, the sums of w p and of u (K,), of u x (K, D), and of u |x - center|^2.
     """
     n_clusters, n_features = memories.centers.shape
-    centers, tile = padded_matrix(memories.centers), tile_of(n_features, rows)
-    squared, p = tile_of(n_clusters, rows), tile_of(n_clusters, rows)
-    evidence, u = np.empty((1, LANES), rows.dtype), tile_of(n_clusters, rows)
-    w, ones, of_row = np.empty(LANES), np.ones(LANES), np.empty(LANES)
-    total, counts, pulls = np.zeros(1), np.zeros(n_clusters), np.zeros(n_clusters)
-    sums, scatter = np.zeros(centers.shape), np.zeros(n_clusters)
-    for start in range(0, rows.shape[0], LANES):
-        n_live = load(rows, start, tile)
-        load_weights(weights, start, w)
-        squares(tile, centers, squared)
-        to_logits(squared, memories, p)
-        to_posteriors(p, n_clusters, evidence[0])
-        of_row[:] = 0.0
-        for k in range(n_clusters):
+    tiles, centers = load(rows), padded_matrix(memories.centers)
+    w, ones = load_lanes(weights, len(tiles)), np.ones((len(tiles), LANES))
+    squared = squared_distances(tiles, centers)
+    p, u = room(tiles, n_clusters), room(tiles, n_clusters)
+    evidence, of_row = np.empty_like(tiles[:, 0]), np.zeros_like(w)
+    to_logits(squared, memories, p)
+    to_posteriors(p, n_clusters, evidence)
+    u[:, n_clusters:] = 0
+    pull_rows(squared, p, w, memories, u, of_row)
+    pulled[:] = of_row.ravel()[: len(pulled)]
+    sums = np.zeros(centers.shape)
+    add_products(u, tiles, sums)
+    return (
+        (w * evidence).sum(),
+        weighted_sums(p, w, n_clusters),
+        weighted_sums(u, ones, n_clusters),
+        sums[:n_clusters, :n_features],
+        weighted_sums(squared, ones, n_clusters).sum(),
+    )
+
+
+@kernel
+def pull_rows(squared, p, w, memories, u, of_row):
+    """Write u, and its sums in each lane; multiply the squared distances by u."""
+    for tile in range(p.shape[0]):
+        weights, totals = w[tile], of_row[tile]
+        for k in range(memories.log_weights.shape[0]):
+            squares, posteriors, pulls = squared[tile, k], p[tile, k], u[tile, k]
             for lane in range(LANES):
-                g = pull(squared[k, lane], memories)
-                u[k, lane] = w[lane] * p[k, lane] * g
-                of_row[lane] += u[k, lane]
-                squared[k, lane] *= u[k, lane]
-        add_weighted(evidence, w, 1, total)
-        add_weighted(p, w, n_clusters, counts)
-        add_weighted(u, ones, n_clusters, pulls)
-        add_weighted(squared, ones, n_clusters, scatter)
-        add_products(u, tile, sums)
-        pulled[start : start + n_live] = of_row[:n_live]
-    sums = sums[:n_clusters, :n_features].copy()
-    return total[0], counts, pulls, sums, scatter.sum()
+                g = pull(squares[lane], memories)
+                pulls[lane] = weights[lane] * posteriors[lane] * g
+                totals[lane] += pulls[lane]
+                squares[lane] *= pulls[lane]
 
 
 @kernel

@@ -1,10 +1,14 @@
 """Rows as lanes: the arithmetic of all kernels that run over many rows and memories.
 
-A tile holds LANES rows, feature by feature: its shape is (n_features, LANES). Every
-inner loop runs over the lanes, a fixed number of neighbours in memory, and does the
-same to each: LLVM turns it into vector instructions, and a row's numbers do not depend
-on the rows beside it. Four memories times four features at a time keep the vector
-registers busy; so matrices and tiles are padded with zeros to multiples of four.
+Rows travel in tiles of LANES rows, feature by feature: a block of them is an array of
+shape (n_tiles, n_features, LANES). Every inner loop runs over the lanes, a fixed number
+of neighbours in memory, and does the same to each: LLVM turns it into vector
+instructions, and a row's numbers do not depend on the rows beside it. Four memories
+times four features at a time keep the vector registers busy; so matrices and tiles are
+padded with zeros to multiples of four.
+
+The functions here and the few loops beside them are what is compiled; the kernels put
+them together in plain Python, so that each is compiled once, whoever calls it.
 """
 
 import numpy as np
@@ -14,19 +18,11 @@ from ._jit import kernel
 LANES = 64
 
 
-@kernel
 def padded(n):
     """The next multiple of four."""
-    return (n + 3) // 4 * 4
+    return -(-n // 4) * 4
 
 
-@kernel
-def tile_of(n, rows):
-    """A tile of zeros for n values of each row."""
-    return np.zeros((padded(n), LANES), rows.dtype)
-
-
-@kernel
 def padded_matrix(matrix):
     """A copy, padded with zeros."""
     n, m = matrix.shape
@@ -35,40 +31,70 @@ def padded_matrix(matrix):
     return out
 
 
+def room(tiles, n):
+    """Tiles for n values of each row of `tiles`, not filled."""
+    return np.empty((len(tiles), padded(n), LANES), tiles.dtype)
+
+
+def load(rows):
+    """The rows in tiles. Lanes that are left over repeat the last row."""
+    n_rows, n_features = rows.shape
+    tiles = np.empty((-(-n_rows // LANES), padded(n_features), LANES), rows.dtype)
+    tiles[:, n_features:] = 0
+    fill(rows, tiles)
+    return tiles
+
+
+def load_lanes(values, n_tiles):
+    """One number a row in lanes (n_tiles, LANES); 0 where there is no row."""
+    out = np.zeros(n_tiles * LANES, values.dtype)
+    out[: len(values)] = values
+    return out.reshape(n_tiles, LANES)
+
+
+def times(matrix, tiles):
+    """matrix @ tile, for each tile."""
+    out = room(tiles, len(matrix))
+    product(matrix, tiles, out)
+    return out
+
+
+def squared_distances(tiles, centers):
+    """|x - center|^2 for padded centers."""
+    out = room(tiles, len(centers))
+    squares(tiles, centers, out)
+    return out
+
+
+def weighted_sums(tiles, lanes, n):
+    """The sums over all rows of each of n values times `lanes`, in float64."""
+    out = np.zeros(n)
+    add_weighted(tiles, lanes, out)
+    return out
+
+
 @kernel
-def load(rows, start, tile):
-    """Fill a tile with rows from `start` on; return how many there are.
-
-    Lanes that are left over repeat the last row.
-    """
-    n_live = min(LANES, rows.shape[0] - start)
-    last = start + n_live - 1
-    for lane in range(0, LANES, 4):
-        i = start + lane
-        r0, r1 = rows[min(i, last)], rows[min(i + 1, last)]
-        r2, r3 = rows[min(i + 2, last)], rows[min(i + 3, last)]
-        for j in range(rows.shape[1]):
-            lanes = tile[j]
-            lanes[lane], lanes[lane + 1] = r0[j], r1[j]
-            lanes[lane + 2], lanes[lane + 3] = r2[j], r3[j]
-    return n_live
+def fill(rows, tiles):
+    """Write the rows into tiles."""
+    last = rows.shape[0] - 1
+    for tile in range(tiles.shape[0]):
+        for lane in range(0, LANES, 4):
+            i = tile * LANES + lane
+            r0, r1 = rows[min(i, last)], rows[min(i + 1, last)]
+            r2, r3 = rows[min(i + 2, last)], rows[min(i + 3, last)]
+            for j in range(rows.shape[1]):
+                lanes = tiles[tile, j]
+                lanes[lane], lanes[lane + 1] = r0[j], r1[j]
+                lanes[lane + 2], lanes[lane + 3] = r2[j], r3[j]
 
 
 @kernel
-def load_weights(weights, start, lanes):
-    """Fill lanes with the weights of rows; what is left over weighs 0."""
-    for lane in range(LANES):
-        i = start + lane
-        lanes[lane] = weights[i] if i < weights.shape[0] else 0.0
-
-
-@kernel
-def store(tile, start, out):
-    """Write the first values of each lane into rows of `out` from `start` on."""
-    for lane in range(min(LANES, out.shape[0] - start)):
-        row = out[start + lane]
+def store(tiles, out):
+    """Write the first values of each lane into the rows of `out`."""
+    for i in range(out.shape[0]):
+        tile, lane = i // LANES, i % LANES
         for j in range(out.shape[1]):
-            row[j] = tile[j, lane]
+            out[i, j] = tiles[tile, j, lane]
 
 
 @kernel
@@ -85,16 +111,17 @@ def squared_differences(x, c):
 
 
 @kernel
-def squares_of_seen(tile, centers, out):
+def squares_of_seen(tiles, centers, out):
     """As `squares`, over the coordinates that are not NaN."""
-    zero = tile.dtype.type(0.0)
-    for k in range(centers.shape[0]):
-        out[k] = zero
-        for j in range(centers.shape[1]):
-            for lane in range(LANES):
-                difference = tile[j, lane] - centers[k, j]
-                if difference == difference:
-                    out[k, lane] += difference * difference
+    for tile in range(tiles.shape[0]):
+        for k in range(centers.shape[0]):
+            squared = out[tile, k]
+            squared[:] = 0.0
+            for j in range(centers.shape[1]):
+                for lane in range(LANES):
+                    difference = tiles[tile, j, lane] - centers[k, j]
+                    if difference == difference:
+                        squared[lane] += difference * difference
 
 
 @kernel
@@ -104,8 +131,15 @@ def inner_product(x, c):
 
 
 @kernel
-def squares(tile, centers, out):
+def squares(tiles, centers, out):
     """Write |x - center|^2 into out, by differences: exact where products cancel."""
+    for tile in range(tiles.shape[0]):
+        squares_of_tile(tiles[tile], centers, out[tile])
+
+
+@kernel
+def squares_of_tile(tile, centers, out):
+    """The same, for one tile."""
     zero = tile.dtype.type(0.0)
     for k in range(0, centers.shape[0], 4):
         o0, o1, o2, o3 = out[k], out[k + 1], out[k + 2], out[k + 3]
@@ -124,8 +158,15 @@ def squares(tile, centers, out):
 
 
 @kernel
-def product(matrix, tile, out):
+def product(matrix, tiles, out):
     """Write matrix @ tile into out."""
+    for tile in range(tiles.shape[0]):
+        product_of_tile(matrix, tiles[tile], out[tile])
+
+
+@kernel
+def product_of_tile(matrix, tile, out):
+    """The same, for one tile."""
     zero = tile.dtype.type(0.0)
     for k in range(0, matrix.shape[0], 4):
         o0, o1, o2, o3 = out[k], out[k + 1], out[k + 2], out[k + 3]
@@ -166,7 +207,14 @@ def add_to(values, j, x):
 
 @kernel
 def add_products(left, right, out):
-    """Add left @ right.T, a sum over the lanes, to out, which may be wider."""
+    """Add left @ right.T, a sum over lanes and tiles, to out (float64)."""
+    for tile in range(left.shape[0]):
+        add_products_of_tile(left[tile], right[tile], out)
+
+
+@kernel
+def add_products_of_tile(left, right, out):
+    """The same, for one tile."""
     zero = left.dtype.type(0.0)
     zeros = zero, zero, zero, zero
     for k in range(0, left.shape[0], 4):
@@ -187,10 +235,12 @@ def add_products(left, right, out):
 
 
 @kernel
-def add_weighted(tile, lanes, n, out):
-    """Add to out[:n] the sums of each value times `lanes`, in float64."""
-    for k in range(n):
-        values, total = tile[k], 0.0
-        for lane in range(LANES):
-            total += values[lane] * lanes[lane]
-        out[k] += total
+def add_weighted(tiles, lanes, out):
+    """Add to `out` the sums of the first values times `lanes`, in float64."""
+    for tile in range(tiles.shape[0]):
+        weights = lanes[tile]
+        for k in range(out.shape[0]):
+            values, total = tiles[tile, k], 0.0
+            for lane in range(LANES):
+                total += values[lane] * weights[lane]
+            out[k] += total

@@ -6,14 +6,7 @@ import numpy as np
 
 from ._jit import kernel
 from .elementary import exp, log
-from .lanes import (
-    LANES,
-    load,
-    padded_matrix,
-    squares,
-    store,
-    tile_of,
-)
+from .lanes import LANES, load, padded_matrix, squared_distances, store
 from .likelihoods import log_kernel
 
 
@@ -57,18 +50,35 @@ def posterior_at(state, memories, out):
     return softmax(out)
 
 
+def logits_of(tiles, memories):
+    """Logits in tiles."""
+    values = squared_distances(tiles, padded_matrix(memories.centers))
+    to_logits(values, memories, values)
+    return values
+
+
+def posteriors_of(tiles, memories):
+    """Posteriors in tiles, and the log evidence in lanes."""
+    values = logits_of(tiles, memories)
+    evidence = np.empty((len(tiles), LANES), tiles.dtype)
+    to_posteriors(values, len(memories.log_weights), evidence)
+    return values, evidence
+
+
 @kernel
 def to_logits(squared, memories, out):
-    """Turn a tile of squared distances into logits."""
-    for k in range(memories.log_weights.shape[0]):
-        for lane in range(LANES):
-            likelihood = log_kernel(squared[k, lane], memories)
-            out[k, lane] = memories.log_weights[k] + likelihood
+    """Turn squared distances into logits."""
+    for tile in range(squared.shape[0]):
+        for k in range(memories.log_weights.shape[0]):
+            squares, logits = squared[tile, k], out[tile, k]
+            for lane in range(LANES):
+                likelihood = log_kernel(squares[lane], memories)
+                logits[lane] = memories.log_weights[k] + likelihood
 
 
 @kernel
 def largest_of(logits, n_clusters, out):
-    """Write the largest logit of each lane."""
+    """Write the largest logit of each lane of a tile."""
     out[:] = logits[0]
     for k in range(1, n_clusters):
         for lane in range(LANES):
@@ -83,92 +93,72 @@ def resolution(logits):
 
 @kernel
 def to_posteriors(logits, n_clusters, evidence):
-    """Turn a tile of logits into posteriors; write their logsumexp into evidence.
+    """Turn logits into posteriors; write their logsumexp into evidence.
 
-    What the tile has beyond the memories becomes 0.
-    Where all are -infinity, too far away for the dtype, no memory is preferred: their
-    differences are not numbers, and count as no difference.
+    What the tiles have beyond the memories becomes 0. Where all logits are -infinity,
+    too far away for the dtype, no memory is preferred: their differences are not
+    numbers, and count as no difference.
     """
     one, equal = logits.dtype.type(1.0), resolution(logits)
-    total = np.zeros(LANES, logits.dtype)
-    largest_of(logits, n_clusters, evidence)
-    for k in range(n_clusters):
+    total = np.empty(LANES, logits.dtype)
+    for tile in range(logits.shape[0]):
+        values, largest = logits[tile], evidence[tile]
+        largest_of(values, n_clusters, largest)
+        total[:] = 0.0
+        for k in range(n_clusters):
+            for lane in range(LANES):
+                below = values[k, lane] - largest[lane]
+                value = exp(below) if below < equal else one
+                values[k, lane] = value
+                total[lane] += value
         for lane in range(LANES):
-            below = logits[k, lane] - evidence[lane]
-            value = exp(below) if below < equal else one
-            logits[k, lane] = value
-            total[lane] += value
-    for lane in range(LANES):
-        evidence[lane] += log(total[lane])
-        total[lane] = one / total[lane]
-    for k in range(n_clusters):
-        for lane in range(LANES):
-            logits[k, lane] *= total[lane]
-    logits[n_clusters:] = logits.dtype.type(0.0)
+            largest[lane] += log(total[lane])
+            total[lane] = one / total[lane]
+        for k in range(n_clusters):
+            for lane in range(LANES):
+                values[k, lane] *= total[lane]
+        values[n_clusters:] = 0.0
 
 
-@kernel
 def logits(rows, memories, out):
     """Write the logits into out (n_rows, n_clusters)."""
-    centers, tile = padded_matrix(memories.centers), tile_of(rows.shape[1], rows)
-    values = tile_of(centers.shape[0], rows)
-    for start in range(0, rows.shape[0], LANES):
-        load(rows, start, tile)
-        squares(tile, centers, values)
-        to_logits(values, memories, values)
-        store(values, start, out)
+    store(logits_of(load(rows), memories), out)
 
 
-@kernel
 def posterior(rows, memories, out):
     """Write p(k | x) into out (n_rows, n_clusters)."""
-    centers, tile = padded_matrix(memories.centers), tile_of(rows.shape[1], rows)
-    values, evidence = tile_of(centers.shape[0], rows), np.empty(LANES, rows.dtype)
-    for start in range(0, rows.shape[0], LANES):
-        load(rows, start, tile)
-        squares(tile, centers, values)
-        to_logits(values, memories, values)
-        to_posteriors(values, memories.centers.shape[0], evidence)
-        store(values, start, out)
+    store(posteriors_of(load(rows), memories)[0], out)
+
+
+def label(rows, memories, out):
+    """Write argmax_k p(k | x) into out (n_rows,); of equal ones the first."""
+    largest_logit(logits_of(load(rows), memories), len(memories.log_weights), out)
 
 
 @kernel
-def label(rows, memories, out):
-    """Write argmax_k p(k | x) into out (n_rows,); of equal ones the first.
+def largest_logit(logits, n_clusters, out):
+    """Write the number of the largest logit of each lane into out (n_rows,).
 
     It takes for equal what `to_posteriors` takes for equal: the two never disagree.
     """
-    n_clusters = memories.centers.shape[0]
-    centers, tile = padded_matrix(memories.centers), tile_of(rows.shape[1], rows)
-    values, largest = tile_of(centers.shape[0], rows), np.empty(LANES, rows.dtype)
-    best = np.empty(LANES, np.int32)
-    equal = resolution(rows)
-    for start in range(0, rows.shape[0], LANES):
-        n_live = load(rows, start, tile)
-        squares(tile, centers, values)
-        to_logits(values, memories, values)
-        largest_of(values, n_clusters, largest)
+    best, largest = np.zeros(LANES, np.int32), np.empty(LANES, logits.dtype)
+    equal = resolution(logits)
+    for tile in range(logits.shape[0]):
+        largest_of(logits[tile], n_clusters, largest)
         for k in range(n_clusters - 1, -1, -1):
-            number = np.int32(k)
-            logits = values[k]
+            number, values = np.int32(k), logits[tile, k]
             for lane in range(LANES):
-                if not logits[lane] - largest[lane] < equal:
+                if not values[lane] - largest[lane] < equal:
                     best[lane] = number
-        for lane in range(n_live):
+        start = tile * LANES
+        for lane in range(min(LANES, out.shape[0] - start)):
             out[start + lane] = best[lane]
 
 
-@kernel
 def log_evidence(rows, memories, out):
     """Write logsumexp_k of the logits into out (n_rows,)."""
-    centers, tile = padded_matrix(memories.centers), tile_of(rows.shape[1], rows)
-    values, evidence = tile_of(centers.shape[0], rows), np.empty(LANES, rows.dtype)
-    for start in range(0, rows.shape[0], LANES):
-        n_live = load(rows, start, tile)
-        squares(tile, centers, values)
-        to_logits(values, memories, values)
-        to_posteriors(values, memories.centers.shape[0], evidence)
-        out[start : start + n_live] = evidence[:n_live]
+    _, evidence = posteriors_of(load(rows), memories)
+    out[:] = evidence.ravel()[: len(out)]
 
 
 @kernel

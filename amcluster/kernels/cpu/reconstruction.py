@@ -20,125 +20,87 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import kernel
+from . import memory_space
 from .lanes import (
-    LANES,
     add_products,
-    add_weighted,
     load,
-    load_weights,
-    padded,
+    load_lanes,
     padded_matrix,
-    product,
-    squares,
-    tile_of,
+    room,
+    squared_distances,
+    squares_of_seen,
+    times,
+    weighted_sums,
 )
-from .memory_space import gradient_through, loss_of, loss_through, pays
+from .memory_space import weighted_square
 from .posterior import to_logits, to_posteriors
 
 
-class Path(NamedTuple):
-    """What the adjoint needs of the way of a tile of rows."""
-
-    states: np.ndarray  # (n_steps + 1, n_features, LANES)
-    means: np.ndarray  # (n_steps, n_features, LANES) where each step was drawn to
-    posteriors: np.ndarray  # (n_steps, n_clusters, LANES)
-
-
 class Plan(NamedTuple):
-    """What each coordinate of each row of a tile does: all (n_features, LANES)."""
+    """What each coordinate does: (n_features, 1), or (n_tiles, n_features, LANES)."""
 
-    rows: np.ndarray  # the rows, 0 in their holes
+    rows: np.ndarray  # in tiles, 0 in their holes
     first: np.ndarray  # size of the first step
     later: np.ndarray  # and of the others
     seen: np.ndarray  # 1 where the first step looks
     judged: np.ndarray  # 1 where the last state is compared to the row
 
-
-@kernel
-def empty_plan(rows):
-    """Room for a plan."""
-    n_features = rows.shape[1]
-    return Plan(
-        tile_of(n_features, rows),
-        tile_of(n_features, rows),
-        tile_of(n_features, rows),
-        tile_of(n_features, rows),
-        tile_of(n_features, rows),
-    )
-
-
-@kernel
-def make_plan(rows, start, dynamics, plan):
-    """Write what the coordinates of a tile do."""
-    one, zero = rows.dtype.type(1.0), rows.dtype.type(0.0)
-    load(rows, start, plan.rows)
-    for j in range(rows.shape[1]):
-        plan.first[j] = dynamics.first_step_size * dynamics.moves[j]
-        plan.later[j] = dynamics.step_size * dynamics.moves[j]
-        plan.seen[j] = dynamics.seen[j]
-        plan.judged[j] = dynamics.moves[j]
-        if dynamics.holes:
-            for lane in range(LANES):
-                if plan.rows[j, lane] != plan.rows[j, lane]:
-                    plan.rows[j, lane] = zero
-                    plan.first[j, lane] = one
-                    plan.later[j, lane] = dynamics.step_size
-                    plan.seen[j, lane] = zero
-                    plan.judged[j, lane] = zero
+    @classmethod
+    def of(cls, rows, dynamics):
+        """The plan for a block of rows."""
+        tiles = load(rows)
+        moves, seen = padded_matrix(np.stack([dynamics.moves, dynamics.seen]))[:2]
+        moves, seen = moves[:, None], seen[:, None]
+        first, later = dynamics.first_step_size * moves, dynamics.step_size * moves
+        if not dynamics.holes:
+            return cls(tiles, first, later, seen, moves)
+        hole = np.isnan(tiles)
+        zero, one = tiles.dtype.type(0), tiles.dtype.type(1)
+        return cls(
+            np.where(hole, zero, tiles),
+            np.where(hole, one, first),
+            np.where(hole, dynamics.step_size, later),
+            np.where(hole, zero, seen),
+            np.where(hole, zero, moves),
+        )
 
 
-@kernel
-def empty_path(rows, memories, dynamics):
-    """Room for a path, used again for every tile of a block."""
-    n_clusters, n_features = memories.centers.shape
-    n_steps, n = dynamics.n_steps, padded(n_features)
-    return Path(
-        np.zeros((n_steps + 1, n, LANES), rows.dtype),
-        np.zeros((n_steps, n, LANES), rows.dtype),
-        np.zeros((n_steps, padded(n_clusters), LANES), rows.dtype),
-    )
+class Path(NamedTuple):
+    """The way of a block of rows: what the adjoint needs of it."""
+
+    states: list  # (n_tiles, n_features, LANES) for each step, and at the end
+    means: list  # where each step was drawn to
+    posteriors: list  # (n_tiles, n_clusters, LANES)
 
 
-@kernel
-def seen_squares_of(plan, centers, out):
-    """Squared distances over what the first step sees."""
-    out[:] = out.dtype.type(0.0)
-    for k in range(centers.shape[0]):
-        for j in range(centers.shape[1]):
-            for lane in range(LANES):
-                difference = plan.rows[j, lane] - centers[k, j]
-                out[k, lane] += plan.seen[j, lane] * (difference * difference)
-
-
-@kernel
-def run_forward(plan, memories, centers, transposed, path):
-    """Fill the path of a tile."""
-    states, means, posteriors = path
-    n_features, evidence = plan.rows.shape[0], np.empty(LANES, plan.rows.dtype)
-    states[0] = plan.rows
-    for t in range(means.shape[0]):
+def run(plan, memories, n_steps, centers, transposed):
+    """The path of a block."""
+    path = Path([plan.rows], [], [])
+    evidence = np.empty_like(plan.rows[:, 0])
+    for t in range(n_steps):
+        state, steps = path.states[t], plan.later
         if t == 0:
-            seen_squares_of(plan, centers, posteriors[0])
+            squared, steps = seen_squares(plan, centers), plan.first
         else:
-            squares(states[t], centers, posteriors[t])
-        to_logits(posteriors[t], memories, posteriors[t])
-        to_posteriors(posteriors[t], memories.centers.shape[0], evidence)
-        product(transposed, posteriors[t], means[t])
-        steps = plan.first if t == 0 else plan.later
-        for j in range(n_features):
-            for lane in range(LANES):
-                away = means[t, j, lane] - states[t, j, lane]
-                states[t + 1, j, lane] = states[t, j, lane] + steps[j, lane] * away
+            squared = squared_distances(state, centers)
+        to_logits(squared, memories, squared)
+        to_posteriors(squared, len(memories.log_weights), evidence)
+        path.posteriors.append(squared)
+        path.means.append(times(transposed, squared))
+        path.states.append(state + steps * (path.means[t] - state))
+    return path
 
 
-@kernel
-def judge(plan, path, out):
-    """Write v(T) - x, where it is judged."""
-    for j in range(plan.rows.shape[0]):
-        for lane in range(LANES):
-            away = path.states[-1, j, lane] - plan.rows[j, lane]
-            out[j, lane] = plan.judged[j, lane] * away
+def seen_squares(plan, centers):
+    """Squared distances over what the first step sees."""
+    seen = np.broadcast_to(plan.seen, plan.rows.shape)
+    n_features = plan.seen.shape[-2]
+    if seen[:, :n_features].all():
+        return squared_distances(plan.rows, centers)
+    out = room(plan.rows, len(centers))
+    nan = plan.rows.dtype.type(np.nan)
+    squares_of_seen(np.where(seen > 0, plan.rows, nan), centers, out)
+    return out
 
 
 class Slopes(NamedTuple):
@@ -150,90 +112,55 @@ class Slopes(NamedTuple):
     log_weights: np.ndarray  # (K,)
 
 
-@kernel
-def run_backward(plan, w, memories, centers, transposed, path, g, slopes):
-    """Carry g back from v(T) to v(0), adding to the weighted sums on the way."""
-    states, means, posteriors = path
-    n_clusters, ones = memories.centers.shape[0], np.ones(LANES)
-    h, along = np.zeros_like(g), np.zeros_like(posteriors[0])
-    back, mean = np.zeros_like(g), np.empty(LANES, g.dtype)
-    for j in range(g.shape[0]):
-        for lane in range(LANES):
-            g[j, lane] *= w[lane] + w[lane]
-    for t in range(means.shape[0] - 1, -1, -1):
-        steps = plan.first if t == 0 else plan.later
-        mean[:] = g.dtype.type(0.0)
-        for j in range(g.shape[0]):
-            for lane in range(LANES):
-                h[j, lane] = steps[j, lane] * g[j, lane]
-                g[j, lane] -= h[j, lane]
-                mean[lane] += means[t, j, lane] * h[j, lane]
-        product(centers, h, along)
-        for k in range(n_clusters):
-            for lane in range(LANES):
-                along[k, lane] = posteriors[t, k, lane] * (along[k, lane] - mean[lane])
-        add_weighted(along, ones, n_clusters, slopes.log_weights)
-        for k in range(n_clusters):
-            for lane in range(LANES):
-                along[k, lane] *= memories.beta + memories.beta
-        add_products(posteriors[t], h, slopes.centers)
-        if t > 0:
-            add_products(along, states[t], slopes.centers)
-            add_weighted(along, ones, n_clusters, slopes.later)
-            product(transposed, along, back)
-            for j in range(g.shape[0]):
-                for lane in range(LANES):
-                    g[j, lane] += back[j, lane]
-        else:
-            for j in range(g.shape[0]):
-                for lane in range(LANES):
-                    back[j, lane] = plan.seen[j, lane] * states[0, j, lane]
-            add_products(along, back, slopes.centers)
-            add_products(along, plan.seen, slopes.seen)
-
-
-@kernel
-def reconstruction_loss(rows, weights, memories, dynamics):
-    """Return the summed loss, in a tuple."""
-    if pays(memories, dynamics):
-        return loss_through(rows, weights, memories, dynamics)
-    path, plan = empty_path(rows, memories, dynamics), empty_plan(rows)
-    centers = padded_matrix(memories.centers)
-    transposed = centers.T.copy()
-    change, w, loss = tile_of(rows.shape[1], rows), np.empty(LANES), 0.0
-    for start in range(0, rows.shape[0], LANES):
-        make_plan(rows, start, dynamics, plan)
-        load_weights(weights, start, w)
-        run_forward(plan, memories, centers, transposed, path)
-        judge(plan, path, change)
-        loss += loss_of(change, w)
-    return (loss,)
-
-
-@kernel
-def reconstruction_gradient(rows, weights, memories, dynamics):
-    """Return the summed loss, d centers (K, D) and d log_weights (K,)."""
-    if pays(memories, dynamics):
-        return gradient_through(rows, weights, memories, dynamics)
-    n_clusters, n_features = memories.centers.shape
-    path, plan = empty_path(rows, memories, dynamics), empty_plan(rows)
-    centers = padded_matrix(memories.centers)
-    transposed = centers.T.copy()
-    change, w, loss = tile_of(n_features, rows), np.empty(LANES), 0.0
+def run_back(plan, w, memories, centers, transposed, path):
+    """Carry g back from v(T) to v(0); return the weighted sums of the way."""
+    n_clusters, ones = len(memories.log_weights), np.ones(w.shape)
     slopes = Slopes(
         *(np.zeros(centers.shape), np.zeros(centers.shape)),
         *(np.zeros(n_clusters), np.zeros(n_clusters)),
     )
-    for start in range(0, rows.shape[0], LANES):
-        make_plan(rows, start, dynamics, plan)
-        load_weights(weights, start, w)
-        run_forward(plan, memories, centers, transposed, path)
-        judge(plan, path, change)
-        loss += loss_of(change, w)
-        run_backward(plan, w, memories, centers, transposed, path, change, slopes)
-    d_centers = np.empty((n_clusters, n_features))
-    for k in range(n_clusters):
-        for j in range(n_features):
-            r = slopes.seen[k, j] + slopes.later[k]
-            d_centers[k, j] = slopes.centers[k, j] - r * memories.centers[k, j]
-    return loss, d_centers, slopes.log_weights
+    g = 2 * w[:, None] * plan.judged * (path.states[-1] - plan.rows)
+    for t in range(len(path.means) - 1, -1, -1):
+        h = (plan.later if t else plan.first) * g
+        mean = (path.means[t] * h).sum(axis=1, keepdims=True)
+        along = path.posteriors[t] * (times(centers, h) - mean)
+        slopes.log_weights[:] += weighted_sums(along, ones, n_clusters)
+        along *= 2 * memories.beta
+        add_products(path.posteriors[t], h, slopes.centers)
+        if t:
+            add_products(along, path.states[t], slopes.centers)
+            slopes.later[:] += weighted_sums(along, ones, n_clusters)
+            g += times(transposed, along) - h
+        else:
+            seen = np.broadcast_to(plan.seen, g.shape)
+            add_products(along, seen * plan.rows, slopes.centers)
+            add_products(along, np.ascontiguousarray(seen), slopes.seen)
+    return slopes
+
+
+def reconstruction_loss(rows, weights, memories, dynamics):
+    """Return the summed loss, in a tuple."""
+    if memory_space.pays(memories, dynamics):
+        return memory_space.loss(rows, weights, memories, dynamics)
+    plan, centers = Plan.of(rows, dynamics), padded_matrix(memories.centers)
+    transposed = np.ascontiguousarray(centers.T)
+    path = run(plan, memories, dynamics.n_steps, centers, transposed)
+    w = load_lanes(weights, len(plan.rows))
+    return (weighted_square(plan.judged * (path.states[-1] - plan.rows), w),)
+
+
+def reconstruction_gradient(rows, weights, memories, dynamics):
+    """Return the summed loss, d centers (K, D) and d log_weights (K,)."""
+    if memory_space.pays(memories, dynamics):
+        return memory_space.gradient(rows, weights, memories, dynamics)
+    plan, centers = Plan.of(rows, dynamics), padded_matrix(memories.centers)
+    transposed = np.ascontiguousarray(centers.T)
+    path = run(plan, memories, dynamics.n_steps, centers, transposed)
+    w = load_lanes(weights, len(plan.rows))
+    loss = weighted_square(plan.judged * (path.states[-1] - plan.rows), w)
+    w = w.astype(rows.dtype)
+    slopes = run_back(plan, w, memories, centers, transposed, path)
+    n_clusters, n_features = memories.centers.shape
+    r = slopes.seen[:n_clusters] + slopes.later[:, None]
+    d_centers = slopes.centers[:n_clusters] - r * centers[:n_clusters]
+    return loss, d_centers[:, :n_features].copy(), slopes.log_weights

@@ -9,107 +9,94 @@ import numpy as np
 from ._jit import kernel
 from .lanes import (
     LANES,
-    add_weighted,
     load,
-    load_weights,
+    load_lanes,
     padded_matrix,
+    room,
     squares,
     squares_of_seen,
-    tile_of,
+    weighted_sums,
 )
 
 
-@kernel
-def distances(rows, start, centers, holes, tile, out):
-    """Load a tile and write its squared distances to padded centers; return its rows."""
-    n_live = load(rows, start, tile)
+def distances(rows, memories, holes):
+    """Squared distances of the rows to the centers, in tiles."""
+    tiles, centers = load(rows), padded_matrix(memories.centers)
+    out = room(tiles, len(centers))
     if holes:
-        squares_of_seen(tile, centers, out)
+        squares_of_seen(tiles, centers, out)
     else:
-        squares(tile, centers, out)
-    return n_live
+        squares(tiles, centers, out)
+    return out
 
 
-@kernel
 def potentials(rows, weights, memories, holes, closest):
     """Return sum_n w_n min(closest_n, |x_n - c|^2) for each center c, in a tuple."""
-    centers, tile = padded_matrix(memories.centers), tile_of(rows.shape[1], rows)
-    squared, w = tile_of(centers.shape[0], rows), np.empty(LANES)
-    out = np.zeros(memories.centers.shape[0])
-    for start in range(0, rows.shape[0], LANES):
-        n_live = distances(rows, start, centers, holes, tile, squared)
-        load_weights(weights, start, w)
-        near = closest[start : start + n_live]
-        for c in range(out.shape[0]):
-            for lane in range(n_live):
-                squared[c, lane] = min(squared[c, lane], near[lane])
-        add_weighted(squared, w, out.shape[0], out)
-    return (out,)
+    squared = distances(rows, memories, holes)
+    near = load_lanes(closest, len(squared))
+    np.minimum(squared, near[:, None], out=squared)
+    w = load_lanes(weights, len(squared))
+    return (weighted_sums(squared, w, len(memories.centers)),)
 
 
-@kernel
 def approach(rows, memories, holes, closest):
     """Lower closest (n_rows,) to the squared distance to the nearest center."""
-    centers, tile = padded_matrix(memories.centers), tile_of(rows.shape[1], rows)
-    squared = tile_of(centers.shape[0], rows)
-    for start in range(0, rows.shape[0], LANES):
-        n_live = distances(rows, start, centers, holes, tile, squared)
-        near = closest[start : start + n_live]
-        for k in range(memories.centers.shape[0]):
-            for lane in range(n_live):
-                near[lane] = min(near[lane], squared[k, lane])
+    squared = distances(rows, memories, holes)[:, : len(memories.centers)]
+    near = squared.min(axis=1).ravel()
+    np.minimum(closest, near[: len(closest)], out=closest)
 
 
-@kernel
-def two_nearest(squared, n_clusters, best, first, second):
-    """Write the nearest center of each lane, and the two smallest squared distances."""
-    best[:] = 0
-    first[:] = squared[0]
-    second[:] = np.inf
-    for k in range(1, n_clusters):
-        number = np.int32(k)
-        for lane in range(LANES):
-            distance, nearest = squared[k, lane], first[lane]
-            second[lane] = min(second[lane], max(distance, nearest))
-            best[lane] = number if distance < nearest else best[lane]
-            first[lane] = min(distance, nearest)
-
-
-@kernel
 def nearest(rows, weights, memories, holes, labels, first, second):
     """Write the nearest center and the squared distances to it and to the next one.
 
     Returns the weight, the weighted sum of rows and the inertia that fall to each
     center, and with holes the weight of what is seen: (K,), (K, D), (K,), (K, D).
     """
-    n_clusters, n_features = memories.centers.shape
-    counts = np.zeros(n_clusters)
-    sums = np.zeros((n_clusters, n_features))
-    inertia = np.zeros(n_clusters)
-    seen = np.zeros((n_clusters, n_features))
-    centers, tile = padded_matrix(memories.centers), tile_of(n_features, rows)
-    squared, best = tile_of(n_clusters, rows), np.empty(LANES, np.int32)
-    nearer, next_one = np.empty(LANES, rows.dtype), np.empty(LANES, rows.dtype)
-    for start in range(0, rows.shape[0], LANES):
-        n_live = distances(rows, start, centers, holes, tile, squared)
-        two_nearest(squared, n_clusters, best, nearer, next_one)
-        for lane in range(n_live):
-            i, k = start + lane, best[lane]
-            labels[i] = k
-            first[i] = nearer[lane]
-            second[i] = next_one[lane]
-            counts[k] += weights[i]
-            inertia[k] += weights[i] * nearer[lane]
-            for j in range(n_features):
-                if not holes:
-                    sums[k, j] += weights[i] * rows[i, j]
-                elif rows[i, j] == rows[i, j]:
-                    sums[k, j] += weights[i] * rows[i, j]
-                    seen[k, j] += weights[i]
+    shape = memories.centers.shape
+    two_nearest(distances(rows, memories, holes), shape[0], labels, first, second)
+    counts = np.bincount(labels, weights, shape[0])
+    inertia = np.bincount(labels, weights * first, shape[0])
+    sums, seen = np.zeros(shape), np.zeros(shape)
+    if holes:
+        there = ~np.isnan(rows)
+        add_rows(there.astype(rows.dtype), weights, labels, seen)
+        rows = np.where(there, rows, rows.dtype.type(0))
+    add_rows(rows, weights, labels, sums)
     return counts, sums, inertia, seen
 
 
 @kernel
+def two_nearest(squared, n_clusters, labels, first, second):
+    """Write the nearest center of each row, and the two smallest squared distances."""
+    best = np.empty(LANES, np.int32)
+    nearer, next_one = np.empty(LANES, squared.dtype), np.empty(LANES, squared.dtype)
+    for tile in range(squared.shape[0]):
+        best[:] = 0
+        nearer[:] = squared[tile, 0]
+        next_one[:] = np.inf
+        for k in range(1, n_clusters):
+            number, values = np.int32(k), squared[tile, k]
+            for lane in range(LANES):
+                distance, least = values[lane], nearer[lane]
+                next_one[lane] = min(next_one[lane], max(distance, least))
+                best[lane] = number if distance < least else best[lane]
+                nearer[lane] = min(distance, least)
+        start = tile * LANES
+        for lane in range(min(LANES, labels.shape[0] - start)):
+            labels[start + lane] = best[lane]
+            first[start + lane] = nearer[lane]
+            second[start + lane] = next_one[lane]
+
+
+@kernel
+def add_rows(rows, weights, labels, sums):
+    """Add weighted rows to the sums (K, D) of their labels."""
+    for i in range(rows.shape[0]):
+        total, weight = sums[labels[i]], weights[i]
+        for j in range(rows.shape[1]):
+            total[j] += weight * rows[i, j]
+
+
 def swap_costs(rows, weights, memories, n_clusters, holes, labels, first, second):
     """Inertia after putting candidate c in the place of a partition's center k.
 
@@ -118,18 +105,23 @@ def swap_costs(rows, weights, memories, n_clusters, holes, labels, first, second
     added and nothing removed, and extra (C, K), what removing center k then adds: rows
     of k go to the candidate or to their second nearest center, whichever is nearer.
     """
-    n_candidates = memories.centers.shape[0]
-    kept = np.zeros(n_candidates)
-    extra = np.zeros((n_candidates, n_clusters))
-    centers, tile = padded_matrix(memories.centers), tile_of(rows.shape[1], rows)
-    squared = tile_of(n_candidates, rows)
-    for start in range(0, rows.shape[0], LANES):
-        n_live = distances(rows, start, centers, holes, tile, squared)
-        for c in range(n_candidates):
-            for lane in range(n_live):
-                i, distance = start + lane, squared[c, lane]
+    squared = distances(rows, memories, holes)
+    kept = np.zeros(len(memories.centers))
+    extra = np.zeros((len(kept), n_clusters))
+    add_swaps(squared, weights, labels, first, second, kept, extra)
+    return kept, extra
+
+
+@kernel
+def add_swaps(squared, weights, labels, first, second, kept, extra):
+    """Add to the costs of swaps."""
+    for tile in range(squared.shape[0]):
+        start = tile * LANES
+        for c in range(kept.shape[0]):
+            values = squared[tile, c]
+            for lane in range(min(LANES, labels.shape[0] - start)):
+                i, distance = start + lane, values[lane]
                 stays = min(first[i], distance)
                 kept[c] += weights[i] * stays
                 moves = min(second[i], distance) - stays
                 extra[c, labels[i]] += weights[i] * moves
-    return kept, extra
