@@ -116,7 +116,8 @@ def squares_of_seen(tiles, centers, out):
     for tile in range(tiles.shape[0]):
         for k in range(centers.shape[0]):
             squared = out[tile, k]
-            squared[:] = 0.0
+            for lane in range(LANES):
+                squared[lane] = 0.0
             for j in range(centers.shape[1]):
                 for lane in range(LANES):
                     difference = tiles[tile, j, lane] - centers[k, j]
@@ -133,55 +134,45 @@ def inner_product(x, c):
 @kernel
 def squares(tiles, centers, out):
     """Write |x - center|^2 into out, by differences: exact where products cancel."""
+    zero = tiles.dtype.type(0.0)
     for tile in range(tiles.shape[0]):
-        squares_of_tile(tiles[tile], centers, out[tile])
-
-
-@kernel
-def squares_of_tile(tile, centers, out):
-    """The same, for one tile."""
-    zero = tile.dtype.type(0.0)
-    for k in range(0, centers.shape[0], 4):
-        o0, o1, o2, o3 = out[k], out[k + 1], out[k + 2], out[k + 3]
-        for lane in range(LANES):
-            o0[lane] = o1[lane] = o2[lane] = o3[lane] = zero
-        for j in range(0, centers.shape[1], 4):
-            x0, x1, x2, x3 = tile[j], tile[j + 1], tile[j + 2], tile[j + 3]
-            c0, c1 = four(centers[k], j), four(centers[k + 1], j)
-            c2, c3 = four(centers[k + 2], j), four(centers[k + 3], j)
+        rows, values = tiles[tile], out[tile]
+        for k in range(0, centers.shape[0], 4):
+            o0, o1, o2, o3 = values[k], values[k + 1], values[k + 2], values[k + 3]
             for lane in range(LANES):
-                x = x0[lane], x1[lane], x2[lane], x3[lane]
-                o0[lane] += squared_differences(x, c0)
-                o1[lane] += squared_differences(x, c1)
-                o2[lane] += squared_differences(x, c2)
-                o3[lane] += squared_differences(x, c3)
+                o0[lane] = o1[lane] = o2[lane] = o3[lane] = zero
+            for j in range(0, centers.shape[1], 4):
+                x0, x1, x2, x3 = rows[j], rows[j + 1], rows[j + 2], rows[j + 3]
+                c0, c1 = four(centers[k], j), four(centers[k + 1], j)
+                c2, c3 = four(centers[k + 2], j), four(centers[k + 3], j)
+                for lane in range(LANES):
+                    x = x0[lane], x1[lane], x2[lane], x3[lane]
+                    o0[lane] += squared_differences(x, c0)
+                    o1[lane] += squared_differences(x, c1)
+                    o2[lane] += squared_differences(x, c2)
+                    o3[lane] += squared_differences(x, c3)
 
 
 @kernel
 def product(matrix, tiles, out):
     """Write matrix @ tile into out."""
+    zero = tiles.dtype.type(0.0)
     for tile in range(tiles.shape[0]):
-        product_of_tile(matrix, tiles[tile], out[tile])
-
-
-@kernel
-def product_of_tile(matrix, tile, out):
-    """The same, for one tile."""
-    zero = tile.dtype.type(0.0)
-    for k in range(0, matrix.shape[0], 4):
-        o0, o1, o2, o3 = out[k], out[k + 1], out[k + 2], out[k + 3]
-        for lane in range(LANES):
-            o0[lane] = o1[lane] = o2[lane] = o3[lane] = zero
-        for j in range(0, matrix.shape[1], 4):
-            x0, x1, x2, x3 = tile[j], tile[j + 1], tile[j + 2], tile[j + 3]
-            c0, c1 = four(matrix[k], j), four(matrix[k + 1], j)
-            c2, c3 = four(matrix[k + 2], j), four(matrix[k + 3], j)
+        rows, values = tiles[tile], out[tile]
+        for k in range(0, matrix.shape[0], 4):
+            o0, o1, o2, o3 = values[k], values[k + 1], values[k + 2], values[k + 3]
             for lane in range(LANES):
-                x = x0[lane], x1[lane], x2[lane], x3[lane]
-                o0[lane] += inner_product(x, c0)
-                o1[lane] += inner_product(x, c1)
-                o2[lane] += inner_product(x, c2)
-                o3[lane] += inner_product(x, c3)
+                o0[lane] = o1[lane] = o2[lane] = o3[lane] = zero
+            for j in range(0, matrix.shape[1], 4):
+                x0, x1, x2, x3 = rows[j], rows[j + 1], rows[j + 2], rows[j + 3]
+                c0, c1 = four(matrix[k], j), four(matrix[k + 1], j)
+                c2, c3 = four(matrix[k + 2], j), four(matrix[k + 3], j)
+                for lane in range(LANES):
+                    x = x0[lane], x1[lane], x2[lane], x3[lane]
+                    o0[lane] += inner_product(x, c0)
+                    o1[lane] += inner_product(x, c1)
+                    o2[lane] += inner_product(x, c2)
+                    o3[lane] += inner_product(x, c3)
 
 
 @kernel
@@ -208,30 +199,25 @@ def add_to(values, j, x):
 @kernel
 def add_products(left, right, out):
     """Add left @ right.T, a sum over lanes and tiles, to out (float64)."""
-    for tile in range(left.shape[0]):
-        add_products_of_tile(left[tile], right[tile], out)
-
-
-@kernel
-def add_products_of_tile(left, right, out):
-    """The same, for one tile."""
     zero = left.dtype.type(0.0)
     zeros = zero, zero, zero, zero
-    for k in range(0, left.shape[0], 4):
-        a0, a1, a2, a3 = left[k], left[k + 1], left[k + 2], left[k + 3]
-        for j in range(0, right.shape[0], 4):
-            x0, x1, x2, x3 = right[j], right[j + 1], right[j + 2], right[j + 3]
-            s0 = s1 = s2 = s3 = zeros
-            for lane in range(LANES):
-                x = x0[lane], x1[lane], x2[lane], x3[lane]
-                s0 = plus(s0, scaled(x, a0[lane]))
-                s1 = plus(s1, scaled(x, a1[lane]))
-                s2 = plus(s2, scaled(x, a2[lane]))
-                s3 = plus(s3, scaled(x, a3[lane]))
-            add_to(out[k], j, s0)
-            add_to(out[k + 1], j, s1)
-            add_to(out[k + 2], j, s2)
-            add_to(out[k + 3], j, s3)
+    for tile in range(left.shape[0]):
+        a, b = left[tile], right[tile]
+        for k in range(0, a.shape[0], 4):
+            a0, a1, a2, a3 = a[k], a[k + 1], a[k + 2], a[k + 3]
+            for j in range(0, b.shape[0], 4):
+                x0, x1, x2, x3 = b[j], b[j + 1], b[j + 2], b[j + 3]
+                s0 = s1 = s2 = s3 = zeros
+                for lane in range(LANES):
+                    x = x0[lane], x1[lane], x2[lane], x3[lane]
+                    s0 = plus(s0, scaled(x, a0[lane]))
+                    s1 = plus(s1, scaled(x, a1[lane]))
+                    s2 = plus(s2, scaled(x, a2[lane]))
+                    s3 = plus(s3, scaled(x, a3[lane]))
+                add_to(out[k], j, s0)
+                add_to(out[k + 1], j, s1)
+                add_to(out[k + 2], j, s2)
+                add_to(out[k + 3], j, s3)
 
 
 @kernel

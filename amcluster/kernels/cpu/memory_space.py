@@ -234,7 +234,8 @@ def go_back(z, sigma, of_m, e, n_clusters, step, rest, beta, gamma, p, q, r):
     scale = (beta + beta) * step
     for tile in range(z.shape[0]):
         along = e[tile]
-        mean[:] = 0.0
+        for lane in range(LANES):
+            mean[lane] = 0.0
         for k in range(n_clusters):
             slope, inner, prob = z[tile, k], of_m[tile, k], sigma[tile, k]
             for lane in range(LANES):

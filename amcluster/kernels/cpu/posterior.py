@@ -79,7 +79,8 @@ def to_logits(squared, memories, out):
 @kernel
 def largest_of(logits, n_clusters, out):
     """Write the largest logit of each lane of a tile."""
-    out[:] = logits[0]
+    for lane in range(LANES):
+        out[lane] = logits[0, lane]
     for k in range(1, n_clusters):
         for lane in range(LANES):
             out[lane] = max(out[lane], logits[k, lane])
@@ -104,7 +105,8 @@ def to_posteriors(logits, n_clusters, evidence):
     for tile in range(logits.shape[0]):
         values, largest = logits[tile], evidence[tile]
         largest_of(values, n_clusters, largest)
-        total[:] = 0.0
+        for lane in range(LANES):
+            total[lane] = 0.0
         for k in range(n_clusters):
             for lane in range(LANES):
                 below = values[k, lane] - largest[lane]
@@ -117,7 +119,9 @@ def to_posteriors(logits, n_clusters, evidence):
         for k in range(n_clusters):
             for lane in range(LANES):
                 values[k, lane] *= total[lane]
-        values[n_clusters:] = 0.0
+        for k in range(n_clusters, values.shape[0]):
+            for lane in range(LANES):
+                values[k, lane] = 0.0
 
 
 def logits(rows, memories, out):

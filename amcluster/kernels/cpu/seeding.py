@@ -71,9 +71,10 @@ def two_nearest(squared, n_clusters, labels, first, second):
     best = np.empty(LANES, np.int32)
     nearer, next_one = np.empty(LANES, squared.dtype), np.empty(LANES, squared.dtype)
     for tile in range(squared.shape[0]):
-        best[:] = 0
-        nearer[:] = squared[tile, 0]
-        next_one[:] = np.inf
+        for lane in range(LANES):
+            best[lane] = 0
+            nearer[lane] = squared[tile, 0, lane]
+            next_one[lane] = np.inf
         for k in range(1, n_clusters):
             number, values = np.int32(k), squared[tile, k]
             for lane in range(LANES):
