@@ -11,13 +11,14 @@ import joblib
 import numpy as np
 
 # One unit of work is one feature of one row compared with one memory: some thirtieth of
-# a nanosecond. A block is long enough to hide the cost of calling a kernel, and whole
-# tiles of rows fit it; threads are started only for what would take a millisecond or
-# more without them.
-BLOCK_WORK = 1 << 23
-SERIAL_WORK = 1 << 25
+# a nanosecond. A block takes long enough to hide the cost of calling a kernel, and what
+# a kernel makes of it still fits a cache. Threads are started only for what would take
+# a millisecond or more without them.
+BLOCK_WORK = 1 << 25
+BLOCK_NUMBERS = 1 << 18
 MIN_BLOCK_ROWS = 1 << 8
 MAX_BLOCK_ROWS = 1 << 14
+SERIAL_WORK = 1 << 25
 # What a row costs besides: it is read, and written into.
 ROW_WORK = 64
 
@@ -49,7 +50,7 @@ def rows_of(kernel, X, memories, *settings, out, passes=1):
     def run(rows):
         kernel(_block(X, rows), memories, *settings, *(array[rows] for array in out))
 
-    for _ in _run(run, len(X), passes * memories.centers.size):
+    for _ in _run(run, len(X), memories.centers.shape, passes):
         pass
 
 
@@ -64,7 +65,7 @@ def sum_over(kernel, X, weights, memories, *settings, out=(), passes=1):
         slices = (array[rows] for array in out)
         return kernel(_block(X, rows), weights[rows], memories, *settings, *slices)
 
-    results = _run(run, len(X), passes * memories.centers.size)
+    results = _run(run, len(X), memories.centers.shape, passes)
     totals = list(next(results))
     for partial in results:
         totals = [total + part for total, part in zip(totals, partial, strict=True)]
@@ -77,9 +78,11 @@ def _block(X, rows):
     return np.require(X[rows], requirements=["C", "W", "E"])
 
 
-def _run(task, n_rows, work_per_row):
-    work_per_row += ROW_WORK
-    size = int(np.clip(BLOCK_WORK // work_per_row, MIN_BLOCK_ROWS, MAX_BLOCK_ROWS))
+def _run(task, n_rows, shape, passes):
+    n_clusters, n_features = shape
+    work_per_row = passes * n_clusters * n_features + ROW_WORK
+    size = min(BLOCK_WORK // work_per_row, BLOCK_NUMBERS // (n_clusters + n_features))
+    size = int(np.clip(size, MIN_BLOCK_ROWS, MAX_BLOCK_ROWS))
     size -= size % MIN_BLOCK_ROWS
     blocks = [slice(start, start + size) for start in range(0, n_rows, size)]
     small = n_rows * work_per_row < SERIAL_WORK

@@ -18,17 +18,17 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import GAUSSIAN
-from ._jit import kernel
+from ._jit import kernel, part
 from .lanes import (
     LANES,
     add_products,
+    add_weighted,
     load,
     load_lanes,
     padded_matrix,
-    room,
+    product,
     store,
     times,
-    weighted_sums,
 )
 from .posterior import to_posteriors
 
@@ -51,8 +51,7 @@ def pays(memories, dynamics):
 
 
 class Network(NamedTuple):
-    """What the dynamics need of the memories, padded; m: what moves, f: what does not.
-    """
+    """What the dynamics need of the memories, padded; m: what moves, f: what does not."""
 
     n_clusters: int
     log_weights: np.ndarray  # (K,)
@@ -63,7 +62,7 @@ class Network(NamedTuple):
     norms: np.ndarray  # (K,) |center|^2
     first_norms: np.ndarray  # (K,) over what the first step sees
     moves: np.ndarray  # (D, 1) 1 where the state moves
-    steps: list  # of each step, its size
+    steps: np.ndarray  # (T,) their sizes
     sees: bool  # whether the first step sees what moves
     all_moves: bool
 
@@ -72,7 +71,7 @@ class Network(NamedTuple):
         """The network of these memories."""
         centers = padded_matrix(memories.centers)
         moves, seen = padded_matrix(np.stack([dynamics.moves, dynamics.seen]))[:2]
-        steps = [dynamics.step_size] * dynamics.n_steps
+        steps = np.full(dynamics.n_steps, dynamics.step_size)
         steps[0] = dynamics.first_step_size
         centers_m = centers * moves
         return cls(
@@ -92,160 +91,217 @@ def inner_products(left, right):
 
 
 class Way(NamedTuple):
-    """The way of a block of rows, as coefficients of the memories."""
+    """The way of a tile of rows, as coefficients of the memories."""
 
-    of_m: np.ndarray  # (n_tiles, K, LANES) x . center over what moves
-    alphas: np.ndarray  # (T + 1, n_tiles, K, LANES)
-    posteriors: np.ndarray  # (T, n_tiles, K, LANES)
+    of_m: np.ndarray  # (K, LANES) x . center over what moves
+    of_f: np.ndarray  # (K, LANES) and over what does not
+    alphas: np.ndarray  # (T + 1, K, LANES)
+    posteriors: np.ndarray  # (T, 1, K, LANES)
     rests: np.ndarray  # (T + 1,) c_t
 
+    @classmethod
+    def empty(cls, network):
+        """Room for a way."""
+        n_steps, dtype = len(network.steps), network.steps.dtype
+        shape = 1, len(network.between), LANES
+        return cls(
+            *(np.zeros(shape, dtype), np.zeros(shape, dtype)),
+            np.zeros((n_steps + 1, *shape), dtype),
+            np.zeros((n_steps, *shape), dtype),
+            np.append(dtype.type(1), np.cumprod(1 - network.steps)).astype(dtype),
+        )
 
-def run(tiles, network):
-    """The way of a block."""
-    n_steps, dtype = len(network.steps), tiles.dtype
-    of_m = times(network.centers_m, tiles)
-    of_f = np.zeros_like(of_m)
+
+@part
+def run(tiles, network, way):
+    """Fill the way of a tile."""
+    n_clusters, zero = network.n_clusters, tiles.dtype.type(0.0)
+    of_m, of_f, alphas, posteriors, rests = way
+    evidence = np.empty((1, LANES), tiles.dtype)
+    product(network.centers_m, tiles, of_m)
     if not network.all_moves:
-        of_f = times(network.centers_f, tiles)
-    alphas = np.zeros((n_steps + 1, *of_m.shape), dtype)
-    posteriors = np.empty((n_steps, *of_m.shape), dtype)
-    evidence, rests = np.empty_like(tiles[:, 0]), np.ones(n_steps + 1, dtype)
-    for t, step in enumerate(network.steps):
+        product(network.centers_f, tiles, of_f)
+    for t in range(network.steps.shape[0]):
+        rest, norms, step = rests[t], network.norms, network.steps[t]
         if t == 0:
-            rest, norms = dtype.type(network.sees), network.first_norms
-            posteriors[0] = 0
-        else:
-            rest, norms = rests[t], network.norms
-            posteriors[t] = times(network.between, alphas[t])
-        settings = rest, norms, network.log_weights, network.beta
-        inner_to_logits(posteriors[t], of_m, of_f, *settings)
-        to_posteriors(posteriors[t], network.n_clusters, evidence)
-        advance(alphas[t], posteriors[t], step, alphas[t + 1])
-        rests[t + 1] = rests[t] * (1 - step)
-    return Way(of_m, alphas, posteriors, rests)
-
-
-@kernel
-def inner_to_logits(values, of_m, of_f, rest, norms, log_weights, beta):
-    """Turn G alpha into logits."""
-    for tile in range(values.shape[0]):
-        for k in range(log_weights.shape[0]):
-            logits, moving, fixed = values[tile, k], of_m[tile, k], of_f[tile, k]
+            norms = network.first_norms
+            rest = rest if network.sees else zero
+        product(network.between, alphas[t], posteriors[t])
+        for k in range(n_clusters):
+            logits, moving, fixed = posteriors[t, 0, k], of_m[0, k], of_f[0, k]
             for lane in range(LANES):
                 inner = logits[lane] + fixed[lane] + rest * moving[lane]
                 squared = norms[k] - (inner + inner)
-                logits[lane] = log_weights[k] - beta * squared
-
-
-@kernel
-def advance(alphas, posteriors, step, out):
-    """Write the coefficients after a step."""
-    for tile in range(alphas.shape[0]):
-        for k in range(alphas.shape[1]):
-            before, toward, after = alphas[tile, k], posteriors[tile, k], out[tile, k]
+                logits[lane] = network.log_weights[k] - network.beta * squared
+        to_posteriors(posteriors[t], n_clusters, evidence)
+        for k in range(n_clusters):
+            before, toward = alphas[t, 0, k], posteriors[t, 0, k]
+            after = alphas[t + 1, 0, k]
             for lane in range(LANES):
                 after[lane] = before[lane] + step * (toward[lane] - before[lane])
 
 
-def change(tiles, network, way):
-    """v(T) - x over what moves, 0 elsewhere."""
-    out = times(np.ascontiguousarray(network.centers_m.T), way.alphas[-1])
-    out += ((way.rests[-1] - 1) * network.moves) * tiles
-    return out
+@part
+def change(tiles, network, transposed, way, out):
+    """Write v(T) - x over what moves, 0 elsewhere."""
+    product(transposed, way.alphas[-1], out)
+    less = way.rests[-1] - tiles.dtype.type(1.0)
+    for j in range(tiles.shape[1]):
+        factor, values, rows = less * network.moves[j, 0], out[0, j], tiles[0, j]
+        for lane in range(LANES):
+            values[lane] += factor * rows[lane]
+
+
+@kernel
+def weighted_square(values, w):
+    """The weighted sum of the squares of all values of each lane."""
+    total = 0.0
+    for tile in range(values.shape[0]):
+        weights = w[tile]
+        for j in range(values.shape[1]):
+            away = values[tile, j]
+            for lane in range(LANES):
+                total += weights[lane] * (away[lane] * away[lane])
+    return total
+
+
+@kernel
+def end_of(tiles, w, network, transposed, way, ends):
+    """Write v(T) - x of all tiles; return the weighted sum of its squares."""
+    loss = 0.0
+    for tile in range(tiles.shape[0]):
+        this = slice(tile, tile + 1)
+        run(tiles[this], network, way)
+        change(tiles[this], network, transposed, way, ends[this])
+        loss += weighted_square(ends[this], w[this])
+    return loss
 
 
 def retrieve(rows, memories, dynamics, out):
     """`dynamics.retrieve` through the space of memories."""
     tiles, network = load(rows), Network.of(memories, dynamics)
-    states = change(tiles, network, run(tiles, network))
-    states += tiles
-    store(states, out)
-
-
-def weighted_square(values, w):
-    """The weighted sum of the squares of all values of each lane."""
-    return np.einsum("tjl,tjl,tl->", values, values, w, dtype=np.float64)
+    w, ends = np.ones((len(tiles), LANES)), np.empty_like(tiles)
+    transposed = np.ascontiguousarray(network.centers_m.T)
+    end_of(tiles, w, network, transposed, Way.empty(network), ends)
+    ends += tiles
+    store(ends, out)
 
 
 def loss(rows, weights, memories, dynamics):
     """`reconstruction.reconstruction_loss` through the space of memories."""
     tiles, network = load(rows), Network.of(memories, dynamics)
-    w = load_lanes(weights, len(tiles))
-    return (weighted_square(change(tiles, network, run(tiles, network)), w),)
+    w, ends = load_lanes(weights, len(tiles)), np.empty_like(tiles)
+    transposed = np.ascontiguousarray(network.centers_m.T)
+    return (end_of(tiles, w, network, transposed, Way.empty(network), ends),)
+
+
+class Back(NamedTuple):
+    """The way back of a tile: all (1, K, LANES)."""
+
+    gamma: np.ndarray  # the gradient with respect to the state is e x + M^T gamma
+    z: np.ndarray  # and its inner products with the centers
+    r: np.ndarray
+    p: np.ndarray  # part of x, where it moves, in the gradient of the centers
+    q: np.ndarray  # and where it does not
+
+
+class Slopes(NamedTuple):
+    """Sums over rows of what the gradient is made of, in float64."""
+
+    of_m: np.ndarray  # (K, D) sum of p x^T
+    of_f: np.ndarray  # (K, D) sum of q x^T
+    between: np.ndarray  # (K, K) the gradient with respect to G, twice
+    diagonal: np.ndarray  # (n_clusters,) what its diagonal has less
+    total: np.ndarray  # (n_clusters,) sum of r
 
 
 def gradient(rows, weights, memories, dynamics):
     """`reconstruction.reconstruction_gradient` through the space of memories."""
     tiles, network = load(rows), Network.of(memories, dynamics)
-    w = load_lanes(weights, len(tiles))
-    way = run(tiles, network)
-    loss = weighted_square(change(tiles, network, way), w)
-    p, q, between = run_back(w.astype(tiles.dtype), network, way)
-    slopes = np.zeros(network.centers_m.shape)
-    add_products(p, tiles, slopes)
-    through = inner_products(
-        between.astype(tiles.dtype), np.ascontiguousarray(network.centers_m.T)
+    w, ends = load_lanes(weights, len(tiles)), np.empty_like(tiles[:1])
+    transposed = np.ascontiguousarray(network.centers_m.T)
+    shape, n = network.centers_m.shape, network.n_clusters
+    slopes = Slopes(
+        *(np.zeros(shape), np.zeros(shape), np.zeros(network.between.shape)),
+        *(np.zeros(n), np.zeros(n)),
     )
-    d_centers = slopes * network.moves.T + through
-    r = weighted_sums(q, np.ones(w.shape), network.n_clusters)
-    if not network.all_moves:
-        slopes = np.zeros(network.centers_f.shape)
-        add_products(q, tiles, slopes)
-        d_centers += slopes * (1 - network.moves.T)
-        d_centers[: len(r)] -= r[:, None] * network.centers_f[: len(r)]
-    n_clusters, n_features = memories.centers.shape
-    twice = 2 * float(memories.beta)
-    return loss, d_centers[:n_clusters, :n_features].copy(), r / twice
-
-
-def run_back(w, network, way):
-    """Carry the gradient back along the way: the adjoint of `run`.
-
-    The gradient with respect to the state is ``e x + sum_k gamma_k center_k``. Returns
-    p and q, the part of x that moves and that does not in the gradient with respect to
-    the centers, and the gradient with respect to G, twice.
-    """
-    p, q, r = np.zeros_like(way.of_m), np.zeros_like(way.of_m), np.zeros_like(way.of_m)
-    ones, n_clusters = np.ones(w.shape), network.n_clusters
-    between, diagonal = np.zeros(network.between.shape), np.zeros(n_clusters)
-    e, gamma = 2 * w * (way.rests[-1] - 1), 2 * w[:, None] * way.alphas[-1]
-    for t in range(len(network.steps) - 1, -1, -1):
-        step, sigma = network.steps[t], way.posteriors[t]
-        sees = t > 0 or network.sees
-        rest = way.rests[t] if sees else p.dtype.type(0)
-        z = times(network.between, gamma)
-        settings = n_clusters, step, rest, network.beta
-        add_products(sigma, step * gamma, between)
-        go_back(z, sigma, way.of_m, e, *settings, gamma, p, q, r)
-        if sees:
-            diagonal += weighted_sums(r, ones, n_clusters)
-        if t > 0:
-            add_products(r, way.alphas[t], between)
-        e = e * (1 - step)
-    between[np.arange(n_clusters), np.arange(n_clusters)] -= diagonal
-    return p, q, between
+    way = Way.empty(network)
+    back = Back(*(np.zeros_like(way.of_m) for _ in Back._fields))
+    loss = there_and_back(tiles, w, network, transposed, way, back, ends, slopes)
+    return loss, *gradients(slopes, memories, network)
 
 
 @kernel
-def go_back(z, sigma, of_m, e, n_clusters, step, rest, beta, gamma, p, q, r):
-    """One step back: writes r, adds to p and q, and replaces gamma."""
-    mean = np.empty(LANES, z.dtype)
-    left = z.dtype.type(1.0) - step
-    scale = (beta + beta) * step
-    for tile in range(z.shape[0]):
-        along = e[tile]
+def there_and_back(tiles, w, network, transposed, way, back, ends, slopes):
+    """Run all tiles forward and back, adding to the slopes; return the loss."""
+    loss, ones = 0.0, np.ones((1, LANES))
+    for tile in range(tiles.shape[0]):
+        this = slice(tile, tile + 1)
+        run(tiles[this], network, way)
+        change(tiles[this], network, transposed, way, ends)
+        loss += weighted_square(ends, w[this])
+        go_back(w[tile], network, way, back, slopes)
+        add_products(back.p, tiles[this], slopes.of_m)
+        add_weighted(back.q, ones, slopes.total)
+        if not network.all_moves:
+            add_products(back.q, tiles[this], slopes.of_f)
+    return loss
+
+
+@part
+def go_back(w, network, way, back, slopes):
+    """The adjoint of `run`."""
+    gamma, z, r, p, q = back
+    n_clusters, last = network.n_clusters, network.steps.shape[0]
+    zero, one = z.dtype.type(0.0), z.dtype.type(1.0)
+    e, mean = np.empty(LANES, z.dtype), np.empty(LANES, z.dtype)
+    ones = np.ones((1, LANES))
+    for lane in range(LANES):
+        e[lane] = (w[lane] + w[lane]) * (way.rests[last] - one)
+    for k in range(n_clusters):
         for lane in range(LANES):
-            mean[lane] = 0.0
+            gamma[0, k, lane] = (w[lane] + w[lane]) * way.alphas[last, 0, k, lane]
+            p[0, k, lane] = q[0, k, lane] = zero
+    for t in range(last - 1, -1, -1):
+        step, sigma, sees = network.steps[t], way.posteriors[t], t > 0 or network.sees
+        rest, left = way.rests[t] if sees else zero, one - step
+        scale = network.beta + network.beta
+        product(network.between, gamma, z)
+        for lane in range(LANES):
+            mean[lane] = zero
         for k in range(n_clusters):
-            slope, inner, prob = z[tile, k], of_m[tile, k], sigma[tile, k]
+            slope, inner, prob = z[0, k], way.of_m[0, k], sigma[0, k]
             for lane in range(LANES):
-                slope[lane] += along[lane] * inner[lane]
+                slope[lane] += e[lane] * inner[lane]
                 mean[lane] += prob[lane] * slope[lane]
+                prob[lane] *= step
+        add_products(sigma, gamma, slopes.between)
         for k in range(n_clusters):
-            slope, prob, turn = z[tile, k], sigma[tile, k], r[tile, k]
-            of_p, of_q, weight = p[tile, k], q[tile, k], gamma[tile, k]
+            slope, prob, turn = z[0, k], sigma[0, k], r[0, k]
+            of_p, of_q, weight = p[0, k], q[0, k], gamma[0, k]
             for lane in range(LANES):
                 turn[lane] = scale * prob[lane] * (slope[lane] - mean[lane])
                 of_q[lane] += turn[lane]
-                of_p[lane] += step * along[lane] * prob[lane] + rest * turn[lane]
+                of_p[lane] += e[lane] * prob[lane] + rest * turn[lane]
                 weight[lane] = left * weight[lane] + turn[lane]
+        if sees:
+            add_weighted(r, ones, slopes.diagonal)
+        if t > 0:
+            add_products(r, way.alphas[t], slopes.between)
+        for lane in range(LANES):
+            e[lane] *= left
+
+
+def gradients(slopes, memories, network):
+    """d centers (K, D) and d log_weights (K,)."""
+    n_clusters, n_features = memories.centers.shape
+    between, numbers = slopes.between, np.arange(n_clusters)
+    between[numbers, numbers] -= slopes.diagonal
+    transposed = np.ascontiguousarray(network.centers_m.T)
+    through = inner_products(between.astype(transposed.dtype), transposed)
+    moves, r = network.moves.T, slopes.total[:, None]
+    d_centers = (moves * slopes.of_m + through)[:n_clusters]
+    d_centers += ((1 - moves) * slopes.of_f)[:n_clusters]
+    d_centers -= r * network.centers_f[:n_clusters]
+    d_log_weights = slopes.total / (2 * float(memories.beta))
+    return d_centers[:, :n_features].copy(), d_log_weights

@@ -21,86 +21,75 @@ from typing import NamedTuple
 import numpy as np
 
 from . import memory_space
+from ._jit import kernel, part
 from .lanes import (
+    LANES,
     add_products,
+    add_weighted,
     load,
     load_lanes,
     padded_matrix,
-    room,
-    squared_distances,
+    product,
+    squares,
     squares_of_seen,
-    times,
-    weighted_sums,
 )
 from .memory_space import weighted_square
 from .posterior import to_logits, to_posteriors
 
 
 class Plan(NamedTuple):
-    """What each coordinate does: (n_features, 1), or (n_tiles, n_features, LANES)."""
+    """What each coordinate of each lane does: one tile for all, or one for each."""
 
-    rows: np.ndarray  # in tiles, 0 in their holes
-    first: np.ndarray  # size of the first step
+    starts: np.ndarray  # (n_tiles, n_features, LANES) the rows, 0 in their holes
+    looked_at: np.ndarray  # (n_tiles, n_features, LANES) NaN where step 1 looks away
+    first: np.ndarray  # (1 or n_tiles, n_features, LANES) size of the first step
     later: np.ndarray  # and of the others
     seen: np.ndarray  # 1 where the first step looks
     judged: np.ndarray  # 1 where the last state is compared to the row
+    sees_all: bool
 
     @classmethod
     def of(cls, rows, dynamics):
         """The plan for a block of rows."""
         tiles = load(rows)
-        moves, seen = padded_matrix(np.stack([dynamics.moves, dynamics.seen]))[:2]
-        moves, seen = moves[:, None], seen[:, None]
-        first, later = dynamics.first_step_size * moves, dynamics.step_size * moves
-        if not dynamics.holes:
-            return cls(tiles, first, later, seen, moves)
-        hole = np.isnan(tiles)
-        zero, one = tiles.dtype.type(0), tiles.dtype.type(1)
+        features = np.stack([dynamics.moves, dynamics.seen], axis=1)
+        moves, seen = padded_matrix(features).T[:2, None, :, None]
+        hole = np.isnan(tiles) if dynamics.holes else np.zeros((1, 1, LANES), bool)
+        zero, one, nan = (tiles.dtype.type(number) for number in (0, 1, np.nan))
+        seen = np.where(hole, zero, seen)
+        sees_all = bool(dynamics.seen.all()) and not dynamics.holes
         return cls(
             np.where(hole, zero, tiles),
-            np.where(hole, one, first),
-            np.where(hole, dynamics.step_size, later),
-            np.where(hole, zero, seen),
+            tiles if sees_all else np.where(seen > 0, tiles, nan),
+            np.where(hole, one, dynamics.first_step_size * moves),
+            np.where(hole, dynamics.step_size, dynamics.step_size * moves),
+            seen,
             np.where(hole, zero, moves),
+            sees_all,
         )
 
 
 class Path(NamedTuple):
-    """The way of a block of rows: what the adjoint needs of it."""
+    """The way of a tile of rows, and room for the way back: all (1, ..., LANES)."""
 
-    states: list  # (n_tiles, n_features, LANES) for each step, and at the end
-    means: list  # where each step was drawn to
-    posteriors: list  # (n_tiles, n_clusters, LANES)
+    states: np.ndarray  # (n_steps + 1, 1, n_features, LANES)
+    means: np.ndarray  # (n_steps, 1, n_features, LANES) where each step was drawn to
+    posteriors: np.ndarray  # (n_steps, 1, n_clusters, LANES)
+    g: np.ndarray  # n_features
+    h: np.ndarray  # n_features
+    back: np.ndarray  # n_features
+    along: np.ndarray  # n_clusters
 
-
-def run(plan, memories, n_steps, centers, transposed):
-    """The path of a block."""
-    path = Path([plan.rows], [], [])
-    evidence = np.empty_like(plan.rows[:, 0])
-    for t in range(n_steps):
-        state, steps = path.states[t], plan.later
-        if t == 0:
-            squared, steps = seen_squares(plan, centers), plan.first
-        else:
-            squared = squared_distances(state, centers)
-        to_logits(squared, memories, squared)
-        to_posteriors(squared, len(memories.log_weights), evidence)
-        path.posteriors.append(squared)
-        path.means.append(times(transposed, squared))
-        path.states.append(state + steps * (path.means[t] - state))
-    return path
-
-
-def seen_squares(plan, centers):
-    """Squared distances over what the first step sees."""
-    seen = np.broadcast_to(plan.seen, plan.rows.shape)
-    n_features = plan.seen.shape[-2]
-    if seen[:, :n_features].all():
-        return squared_distances(plan.rows, centers)
-    out = room(plan.rows, len(centers))
-    nan = plan.rows.dtype.type(np.nan)
-    squares_of_seen(np.where(seen > 0, plan.rows, nan), centers, out)
-    return out
+    @classmethod
+    def empty(cls, centers, n_steps):
+        """Room for a path; centers are padded."""
+        of_state = 1, centers.shape[1], LANES
+        of_memories = 1, centers.shape[0], LANES
+        shapes = (
+            *((n_steps + 1, *of_state), (n_steps, *of_state), (n_steps, *of_memories)),
+            *(of_state, of_state, of_state, of_memories),
+        )
+        return cls(*(np.zeros(shape, centers.dtype) for shape in shapes))
 
 
 class Slopes(NamedTuple):
@@ -108,59 +97,144 @@ class Slopes(NamedTuple):
 
     centers: np.ndarray  # (K, D) sum of p h^T + r v^T
     seen: np.ndarray  # (K, D) sum of r at the first step, over what it sees
-    later: np.ndarray  # (K,) sum of r at the others
-    log_weights: np.ndarray  # (K,)
+    later: np.ndarray  # (n_clusters,) sum of r at the others
+    log_weights: np.ndarray  # (n_clusters,)
 
 
-def run_back(plan, w, memories, centers, transposed, path):
-    """Carry g back from v(T) to v(0); return the weighted sums of the way."""
-    n_clusters, ones = len(memories.log_weights), np.ones(w.shape)
-    slopes = Slopes(
-        *(np.zeros(centers.shape), np.zeros(centers.shape)),
-        *(np.zeros(n_clusters), np.zeros(n_clusters)),
-    )
-    g = 2 * w[:, None] * plan.judged * (path.states[-1] - plan.rows)
-    for t in range(len(path.means) - 1, -1, -1):
-        h = (plan.later if t else plan.first) * g
-        mean = (path.means[t] * h).sum(axis=1, keepdims=True)
-        along = path.posteriors[t] * (times(centers, h) - mean)
-        slopes.log_weights[:] += weighted_sums(along, ones, n_clusters)
-        along *= 2 * memories.beta
-        add_products(path.posteriors[t], h, slopes.centers)
-        if t:
-            add_products(along, path.states[t], slopes.centers)
-            slopes.later[:] += weighted_sums(along, ones, n_clusters)
-            g += times(transposed, along) - h
+@part
+def run(plan, tile, memories, centers, transposed, path):
+    """Fill the path of a tile."""
+    states, means, posteriors = path.states, path.means, path.posteriors
+    this, plan_tile = slice(tile, tile + 1), min(tile, plan.first.shape[0] - 1)
+    evidence = np.empty((1, LANES), centers.dtype)
+    for j in range(centers.shape[1]):
+        for lane in range(LANES):
+            states[0, 0, j, lane] = plan.starts[tile, j, lane]
+    for t in range(means.shape[0]):
+        steps = plan.later[plan_tile]
+        if t == 0:
+            steps = plan.first[plan_tile]
+        if t == 0 and not plan.sees_all:
+            squares_of_seen(plan.looked_at[this], centers, posteriors[0])
         else:
-            seen = np.broadcast_to(plan.seen, g.shape)
-            add_products(along, seen * plan.rows, slopes.centers)
-            add_products(along, np.ascontiguousarray(seen), slopes.seen)
-    return slopes
+            squares(states[t], centers, posteriors[t])
+        to_logits(posteriors[t], memories, posteriors[t])
+        to_posteriors(posteriors[t], memories.log_weights.shape[0], evidence)
+        product(transposed, posteriors[t], means[t])
+        for j in range(centers.shape[1]):
+            before, toward, size = states[t, 0, j], means[t, 0, j], steps[j]
+            after = states[t + 1, 0, j]
+            for lane in range(LANES):
+                away = toward[lane] - before[lane]
+                after[lane] = before[lane] + size[lane] * away
+
+
+@part
+def judge(plan, tile, path):
+    """Write v(T) - x, where it is judged, into g."""
+    judged = plan.judged[min(tile, plan.judged.shape[0] - 1)]
+    for j in range(judged.shape[0]):
+        end, start, g = path.states[-1, 0, j], plan.starts[tile, j], path.g[0, j]
+        for lane in range(LANES):
+            g[lane] = judged[j, lane] * (end[lane] - start[lane])
+
+
+@part
+def run_back(plan, tile, w, memories, centers, transposed, path, slopes):
+    """Carry g back from v(T) to v(0), adding to the weighted sums on the way."""
+    states, means, posteriors, g, h, back, along = path
+    n_clusters, plan_tile = memories.log_weights.shape[0], plan.first.shape[0] - 1
+    plan_tile, ones = min(tile, plan_tile), np.ones((1, LANES))
+    seen, mean = plan.seen[plan_tile], np.empty(LANES, g.dtype)
+    for j in range(g.shape[1]):
+        for lane in range(LANES):
+            g[0, j, lane] *= w[lane] + w[lane]
+    for t in range(means.shape[0] - 1, -1, -1):
+        steps = plan.first[plan_tile] if t == 0 else plan.later[plan_tile]
+        for lane in range(LANES):
+            mean[lane] = 0.0
+        for j in range(g.shape[1]):
+            left, moved, u, size = g[0, j], h[0, j], means[t, 0, j], steps[j]
+            for lane in range(LANES):
+                moved[lane] = size[lane] * left[lane]
+                left[lane] -= moved[lane]
+                mean[lane] += u[lane] * moved[lane]
+        product(centers, h, along)
+        for k in range(n_clusters):
+            slope, p = along[0, k], posteriors[t, 0, k]
+            for lane in range(LANES):
+                slope[lane] = p[lane] * (slope[lane] - mean[lane])
+        add_weighted(along, ones, slopes.log_weights)
+        for k in range(n_clusters):
+            for lane in range(LANES):
+                along[0, k, lane] *= memories.beta + memories.beta
+        add_products(posteriors[t], h, slopes.centers)
+        if t > 0:
+            add_products(along, states[t], slopes.centers)
+            add_weighted(along, ones, slopes.later)
+            product(transposed, along, back)
+            for j in range(g.shape[1]):
+                for lane in range(LANES):
+                    g[0, j, lane] += back[0, j, lane]
+        else:
+            for j in range(g.shape[1]):
+                for lane in range(LANES):
+                    h[0, j, lane] = seen[j, lane]
+                    back[0, j, lane] = seen[j, lane] * states[0, 0, j, lane]
+            add_products(along, back, slopes.centers)
+            add_products(along, h, slopes.seen)
+
+
+@kernel
+def there(plan, w, memories, centers, transposed, path):
+    """Run all tiles forward; return the loss."""
+    loss = 0.0
+    for tile in range(plan.starts.shape[0]):
+        run(plan, tile, memories, centers, transposed, path)
+        judge(plan, tile, path)
+        loss += weighted_square(path.g, w[tile : tile + 1])
+    return loss
+
+
+@kernel
+def there_and_back(plan, w, memories, centers, transposed, path, slopes):
+    """Run all tiles forward and back, adding to the slopes; return the loss."""
+    loss = 0.0
+    for tile in range(plan.starts.shape[0]):
+        run(plan, tile, memories, centers, transposed, path)
+        judge(plan, tile, path)
+        loss += weighted_square(path.g, w[tile : tile + 1])
+        run_back(plan, tile, w[tile], memories, centers, transposed, path, slopes)
+    return loss
 
 
 def reconstruction_loss(rows, weights, memories, dynamics):
     """Return the summed loss, in a tuple."""
     if memory_space.pays(memories, dynamics):
         return memory_space.loss(rows, weights, memories, dynamics)
-    plan, centers = Plan.of(rows, dynamics), padded_matrix(memories.centers)
-    transposed = np.ascontiguousarray(centers.T)
-    path = run(plan, memories, dynamics.n_steps, centers, transposed)
-    w = load_lanes(weights, len(plan.rows))
-    return (weighted_square(plan.judged * (path.states[-1] - plan.rows), w),)
+    return (there(*_outset(rows, weights, memories, dynamics)),)
 
 
 def reconstruction_gradient(rows, weights, memories, dynamics):
     """Return the summed loss, d centers (K, D) and d log_weights (K,)."""
     if memory_space.pays(memories, dynamics):
         return memory_space.gradient(rows, weights, memories, dynamics)
+    outset = _outset(rows, weights, memories, dynamics)
+    shape, n_clusters = padded_matrix(memories.centers).shape, len(memories.centers)
+    slopes = Slopes(
+        *(np.zeros(shape), np.zeros(shape)),
+        *(np.zeros(n_clusters), np.zeros(n_clusters)),
+    )
+    loss = there_and_back(*outset, slopes)
+    n_features = memories.centers.shape[1]
+    r = slopes.seen[:n_clusters, :n_features] + slopes.later[:, None]
+    d_centers = slopes.centers[:n_clusters, :n_features] - r * memories.centers
+    return loss, d_centers, slopes.log_weights
+
+
+def _outset(rows, weights, memories, dynamics):
     plan, centers = Plan.of(rows, dynamics), padded_matrix(memories.centers)
-    transposed = np.ascontiguousarray(centers.T)
-    path = run(plan, memories, dynamics.n_steps, centers, transposed)
-    w = load_lanes(weights, len(plan.rows))
-    loss = weighted_square(plan.judged * (path.states[-1] - plan.rows), w)
-    w = w.astype(rows.dtype)
-    slopes = run_back(plan, w, memories, centers, transposed, path)
-    n_clusters, n_features = memories.centers.shape
-    r = slopes.seen[:n_clusters] + slopes.later[:, None]
-    d_centers = slopes.centers[:n_clusters] - r * centers[:n_clusters]
-    return loss, d_centers[:, :n_features].copy(), slopes.log_weights
+    return (
+        *(plan, load_lanes(weights, len(plan.starts)), memories, centers),
+        *(np.ascontiguousarray(centers.T), Path.empty(centers, dynamics.n_steps)),
+    )
