@@ -34,6 +34,17 @@ class DistinctRows(NamedTuple):
         """The same rows in other coordinates, or with their holes filled."""
         return DistinctRows(values, self.weights, self.offset)
 
+    @property
+    def seen_weight(self):
+        """The weight of all values that are not missing, in rows."""
+        if self.has_holes:
+            return self.n_values / self.values.shape[1]
+        return self.total_weight
+
+    def drawn(self, numbers, weights):
+        """Some of the rows, with other weights."""
+        return self._replace(values=self.values[numbers], weights=weights)
+
     def spread_out(self, size):
         """About this many rows, at even steps along their order; all if they are fewer.
 

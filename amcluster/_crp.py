@@ -18,10 +18,11 @@ from ._canonical import DistinctRows, distinct_rows
 from ._checks import check_choice, check_number, check_sample_weight
 from ._coarsening import SoftObjective, coarsen, path_rows
 from ._collapsed import Collapsed, first_numbers, lower
+from ._coordinates import coordinates, filled_rows
 from ._dissolving import dissolve
 from ._landscape import Landscape
 from ._nonparametric import ChineseRestaurant, Grown, Nonparametric
-from ._preparation import coordinates, prepare
+from ._preparation import prepare
 from ._seeded import is_word
 from ._stream import decayed, follow
 from .kernels import Memories
@@ -31,6 +32,7 @@ WARM_UP_ROWS = 500
 
 
 class CRPAssociativeClusterer(AssociativeClusterer):
+    _allows_holes = True
     """Clustering with an associative memory that makes memories on demand (CLAM+CRP).
 
     The number of clusters is not asked for: a Chinese restaurant process says how
@@ -463,6 +465,7 @@ class CRPAssociativeClusterer(AssociativeClusterer):
                 f" discount={self.discount}: weights count rows."
             )
         offset = rows.offset
+        rows = filled_rows(rows)
         sample = path_rows(rows, random_state)
         prepared = prepare(sample, random_state, self.metric == "learned")
         rows = coordinates(rows, prepared.matrix)
