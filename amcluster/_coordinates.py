@@ -10,18 +10,18 @@ import numpy as np
 
 from ._blocks import rows_of, sum_over
 from ._canonical import DistinctRows
-from ._missing import marginal_logits, roughly_filled
-from .kernels import Metric, target
+from ._missing import filled, marginal_logits, roughly_filled
+from .kernels import Memories, Metric, target
 
 
 class HoledRows(NamedTuple):
     """Distinct rows with holes; whole rows to those that only look at `values`."""
 
-    values: np.ndarray  # (n_distinct, n_coordinates) filled, features @ matrix
+    values: np.ndarray  # (n_distinct, n_coordinates) filled, features @ root
     weights: np.ndarray  # (n_distinct,)
     offset: np.ndarray  # (n_coordinates,)
     features: np.ndarray  # (n_distinct, n_coordinates) centred; NaN where missing
-    matrix: np.ndarray  # (n_coordinates, n_coordinates)
+    root: np.ndarray | None  # (n_coordinates, n_coordinates); None: the identity
 
     has_holes = False  # in values
 
@@ -48,31 +48,47 @@ class HoledRows(NamedTuple):
             features=self.features[numbers],
         )
 
-    def meet(self, memories):
-        """The memories as kernels for holes take them, and their metric."""
-        inverse = np.linalg.inv(self.matrix)
-        memories = memories._replace(centers=memories.centers @ inverse)
-        return memories.astype(np.float64)
+    def in_features(self, memories):
+        """Memories in the coordinates of features."""
+        if self.root is None:
+            return memories
+        return memories._replace(centers=memories.centers @ np.linalg.inv(self.root))
+
+    def filled_by(self, memories):
+        """Each row with its holes filled as its likeliest memory expects them."""
+        of_rows, memories = labels(self, memories), self.in_features(memories)
+        features = self.features.copy()
+        for k in np.unique(of_rows):
+            alone = Memories(memories.centers[[k]], np.zeros(1), memories.beta)
+            inside = of_rows == k
+            features[inside] = filled(features[inside], alone, self.root)
+        values = features if self.root is None else features @ self.root
+        return self._replace(values=np.ascontiguousarray(values, self.values.dtype))
 
 
 def filled_rows(rows):
     """Distinct rows ready for a fit: as they are, or with their holes filled too."""
     if not rows.has_holes:
         return rows
-    identity = np.eye(rows.values.shape[1])
     whole = roughly_filled(rows)
-    return HoledRows(whole.values, rows.weights, rows.offset, rows.values, identity)
+    return HoledRows(whole.values, rows.weights, rows.offset, rows.values, None)
 
 
 def coordinates(rows, matrix):
-    """Centred rows in the coordinates of a matrix, in their dtype."""
+    """Centred rows in the coordinates of a matrix, in their dtype.
+
+    Rows with holes are in the coordinates of features, and the matrix is diagonal
+    where features are constant.
+    """
     values = np.ascontiguousarray(rows.values @ matrix, rows.values.dtype)
     offset = np.zeros(matrix.shape[1], values.dtype)
     if not isinstance(rows, HoledRows):
         return DistinctRows(values, rows.weights, offset)
     used = matrix.any(axis=1)  # constant features have no part in it
-    features = np.ascontiguousarray(rows.features[:, used])
-    return HoledRows(values, rows.weights, offset, features, matrix[used])
+    features, root = rows.features[:, used], matrix[used]
+    if np.array_equal(root, np.diag(np.diag(root))):  # then holes stay holes
+        features, root = features * np.diag(root).astype(features.dtype), None
+    return HoledRows(values, rows.weights, offset, np.ascontiguousarray(features), root)
 
 
 def expectation(rows, memories):
@@ -92,27 +108,48 @@ def expectation(rows, memories):
     squares : float
         Sum of p times squared distances.
     """
-    kernel, values, settings, passes = target().expectation, rows.values, (), 4
-    holed = isinstance(rows, HoledRows)
-    if holed:
-        memories, values = rows.meet(memories), rows.features
-        settings = (Metric.of(rows.matrix, memories.centers),)
-        kernel = target().metric_expectation
-        passes += 2 * values.shape[1] // len(memories.centers) + 4
-    else:
-        memories = memories.astype(values.dtype)
-    evidence, counts, _, sums, squares, *_ = sum_over(
-        *(kernel, values, rows.weights, memories, *settings),
-        out=(np.empty(len(values)),),
-        passes=passes,
+    if isinstance(rows, HoledRows):
+        return _expectation_with_holes(rows, memories)
+    evidence, counts, _, sums, squares = sum_over(
+        *(target().expectation, rows.values, rows.weights),
+        memories.astype(rows.values.dtype),
+        out=(np.empty(len(rows.values)),),
+        passes=4,
     )
-    return evidence, counts, sums @ rows.matrix if holed else sums, squares
+    return evidence, counts, sums, squares
+
+
+def _expectation_with_holes(rows, memories):
+    values, out = rows.features, (np.empty(len(rows.features)),)
+    if rows.root is None:
+        evidence, counts, pulls, sums, squares = sum_over(
+            *(target().seen_expectation, values, rows.weights),
+            memories.astype(values.dtype),
+            out=out,
+            passes=8,
+        )
+        # What is not seen of a row is expected at the memory.
+        return (
+            evidence,
+            counts,
+            sums + (counts[:, None] - pulls) * memories.centers,
+            squares,
+        )
+    memories = rows.in_features(memories).astype(np.float64)
+    evidence, counts, _, sums, squares, *_ = sum_over(
+        *(target().metric_expectation, values, rows.weights, memories),
+        Metric.of(rows.root, memories.centers),
+        out=out,
+        passes=8 + 2 * values.shape[1] // len(memories.centers),
+    )
+    return evidence, counts, sums @ rows.root, squares
 
 
 def labels(rows, memories):
     """The memory of largest posterior of each row."""
     if isinstance(rows, HoledRows):
-        logits, _ = marginal_logits(rows.features, rows.meet(memories), rows.matrix)
+        memories = rows.in_features(memories)
+        logits, _ = marginal_logits(rows.features, memories, rows.root)
         return logits.argmax(axis=1)
     out = np.empty(len(rows.values), np.intp)
     rows_of(target().label, rows.values, memories.astype(rows.values.dtype), out=(out,))

@@ -5,6 +5,7 @@ from numbers import Integral
 
 import numpy as np
 from scipy.linalg import solve_triangular
+from scipy.special import expit
 
 from ._base import (
     AssociativeClusterer,
@@ -18,9 +19,10 @@ from ._canonical import DistinctRows, distinct_rows
 from ._checks import check_choice, check_number, check_sample_weight
 from ._coarsening import SoftObjective, coarsen, path_rows
 from ._collapsed import Collapsed, first_numbers, lower
-from ._coordinates import coordinates, filled_rows
+from ._coordinates import HoledRows, coordinates, filled_rows
 from ._dissolving import dissolve
-from ._landscape import Landscape
+from ._landscape import Clamp, Landscape
+from ._missing import has_holes
 from ._nonparametric import ChineseRestaurant, Grown, Nonparametric
 from ._preparation import prepare
 from ._seeded import is_word
@@ -32,7 +34,6 @@ WARM_UP_ROWS = 500
 
 
 class CRPAssociativeClusterer(AssociativeClusterer):
-    _allows_holes = True
     """Clustering with an associative memory that makes memories on demand (CLAM+CRP).
 
     The number of clusters is not asked for: a Chinese restaurant process says how
@@ -324,8 +325,8 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         novelty : ndarray of shape (n_samples,)
             In [0, 1].
         """
-        rows, landscape = self._landscape(self._check_X(X))
-        return landscape.new_memory(rows)
+        of_memories, of_base, _ = self._evidences(self._check_X(X))
+        return expit(of_base - of_memories)
 
     def energy(self, X):
         """Energy of each row as a state of the network, base measure included.
@@ -343,8 +344,9 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         energy : ndarray of shape (n_samples,)
             In squared units of X.
         """
-        rows, landscape = self._landscape(self._check_X(X))
-        return landscape.log_evidence(rows) / -landscape.memories.beta
+        X = self._check_X(X)
+        sharpness = X.dtype.type(self._model().tempering * self.beta_)
+        return np.logaddexp(*self._evidences(X)[:2]) / -sharpness
 
     def score_samples(self, X):
         """Log density of each row: that of the next row, given all learned from.
@@ -364,10 +366,12 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         log_density : ndarray of shape (n_samples,)
             In nats.
         """
-        rows, landscape = self._landscape(self._check_X(X), tempered=False)
-        normaliser = rows.shape[1] / 2 * np.log(self.beta_ / np.pi)
+        X = self._check_X(X)
+        *parts, log_determinants = self._evidences(X, tempered=False)
+        n_seen = np.count_nonzero(~np.isnan(X), axis=1) if has_holes(X) else X.shape[1]
+        normaliser = n_seen / 2 * np.log(self.beta_ / np.pi) - log_determinants / 2
         normaliser -= np.log(self.concentration + self.counts_.sum())
-        return landscape.log_evidence(rows) + rows.dtype.type(normaliser)
+        return np.logaddexp(*parts) + np.asarray(normaliser, X.dtype)
 
     def retrieve(self, X, n_steps=None, step_size=1.0):
         """State of the network after its dynamics, started at each row.
@@ -392,13 +396,14 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         check_step_size(step_size)
         if n_steps is not None:
             check_number(n_steps, "n_steps", Integral, min_val=0)
-        rows, landscape = self._landscape(self._check_X(X))
+        X = self._check_X(X)
+        rows, landscape, clamp = self._network_of(X)
         if n_steps is None:
-            states, n_moving = landscape.rest(rows, step_size)
+            states, n_moving = landscape.rest(rows, step_size, clamp)
             warn_of_moving(n_moving, len(rows))
         else:
-            *_, states = landscape.flow(rows, n_steps, step_size)
-        return self._points(states)
+            *_, states = landscape.flow(rows, n_steps, step_size, clamp)
+        return seen_kept(self._points(states), X)
 
     def trajectory(self, X, n_steps=10, step_size=0.3):
         """Follow the states of the network on their way from each row.
@@ -420,9 +425,10 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         check_step_size(step_size)
         check_number(n_steps, "n_steps", Integral, min_val=0)
         X = self._check_X(X)
-        rows, landscape = self._landscape(X)
-        states = [self._points(v) for v in landscape.flow(rows, n_steps, step_size)]
-        states[0] = X
+        rows, landscape, clamp = self._network_of(X)
+        path = landscape.flow(rows, n_steps, step_size, clamp)
+        states = [seen_kept(self._points(v), X) for v in path]
+        states[0] = np.where(np.isnan(X), states[0], X)
         return np.stack(states, axis=1)
 
     def _check_parameters(self):
@@ -470,7 +476,11 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         prepared = prepare(sample, random_state, self.metric == "learned")
         rows = coordinates(rows, prepared.matrix)
         sample = coordinates(sample, prepared.matrix)
-        model = self._first_model(prepared)
+        model, soft = self._first_model(prepared), self.assignment == "soft"
+        if isinstance(rows, HoledRows) and not soft:
+            objective = SoftObjective(sample, model, self.tol)
+            path = coarsen(objective, random_state, watch=lambda *_: False)
+            rows = rows.filled_by(model.memories(path.grown))
         attributes = partial(self._attributes, prepared, offset, model)
         best, tried = None, []
         for start, grow in enumerate(self._starts(rows, sample, model, random_state)):
@@ -489,7 +499,7 @@ class CRPAssociativeClusterer(AssociativeClusterer):
                 best = outcome
             if subtask.end(partial(attributes, best.grown)):
                 break
-        grown, soft = best.grown, self.assignment == "soft"
+        grown = best.grown
         if soft:
             grown = SoftObjective(rows, model, self.tol).settle(grown, self.max_iter)
         grown = dissolve(rows, grown, model, self.min_cluster_size, soft)
@@ -503,8 +513,9 @@ class CRPAssociativeClusterer(AssociativeClusterer):
             return [grow] * self._n_repeats()
         rows = rows._replace(values=rows.values.astype(np.float64))
         squares = rows.weights @ np.square(rows.values).sum(axis=1)
+        collapsed = Collapsed(model, rows.total_weight, squares, rows.seen_weight)
         grow = partial(
-            *(lower, Collapsed(model, rows.total_weight, squares), rows, random_state),
+            *(lower, collapsed, rows, random_state),
             by_flow=self.creation == "flow",
             max_iter=self.max_iter,
             tol=self.tol,
@@ -569,8 +580,12 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         root = self._root() if hasattr(self, "metric_") else np.eye(X.shape[1])
         base_mean = self.base_mean_.astype(np.float64)
         batch = distinct_rows(X, weights)
-        values = (batch.values + (batch.offset - base_mean)) @ root
-        batch = DistinctRows(np.ascontiguousarray(values), batch.weights, base_mean)
+        about_base = batch.values + (batch.offset - base_mean)
+        values = np.ascontiguousarray(about_base @ root)
+        if batch.has_holes:
+            batch = HoledRows(values, batch.weights, base_mean, about_base, root)
+        else:
+            batch = DistinctRows(values, batch.weights, base_mean)
         centers = (self.cluster_centers_ - base_mean) @ root
         factor = self.decay**batch.total_weight
         grown = decayed(Grown(centers, self.counts_, self.beta_), factor, self.discount)
@@ -594,22 +609,43 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         log_weights = np.log(self.weights_)
         return Memories(self.cluster_centers_, log_weights, sharpness)
 
-    def _landscape(self, X, tempered=True):
-        """Rows, and the landscape they are in, where the metric is Euclidean."""
-        model, counts = self._model(), self.counts_
+    def _evidences(self, X, tempered=True):
+        """logsumexp of a_1, ..., a_K, and a_0, of each row, and its log det A_hh."""
         centers = self.cluster_centers_.astype(X.dtype)
         base_mean = self.base_mean_[None].astype(X.dtype)
-        rows, centers, base_mean = self._coordinates(X, centers, base_mean)
-        power, dimension = 1.0, X.shape[1]
+        if not has_holes(X):
+            rows, *places = self._coordinates(X, centers, base_mean)
+            return *self._landscape(*places, tempered).evidences(rows), 0.0
+        root = None
+        if hasattr(self, "metric_"):
+            root, middle = self._root(), self._middle().astype(X.dtype)
+            X, centers, base_mean = X - middle, centers - middle, base_mean - middle
+        landscape = self._landscape(centers, base_mean, tempered)
+        return landscape.marginal_evidences(X, root)
+
+    def _network_of(self, X):
+        """States to start from, their landscape, and what holds them."""
+        root = self._root() if hasattr(self, "metric_") else None
+        holed = has_holes(X)
+        centers = self.cluster_centers_.astype(X.dtype)
+        base_mean = self.base_mean_[None].astype(X.dtype)
+        states = self._completed(X) if holed else X
+        states, *places = self._coordinates(states, centers, base_mean)
+        clamp = Clamp(X, root) if holed else None
+        return states, self._landscape(*places), clamp
+
+    def _landscape(self, centers, base_mean, tempered=True):
+        """The landscape of memories and a base measure at these places."""
+        model, counts, dtype = self._model(), self.counts_, centers.dtype
+        power, dimension = 1.0, centers.shape[1]
         if tempered:
             power, dimension = model.tempering, model.effective_dimension
         gamma = self.beta_ * model.base_precision / (self.beta_ + model.base_precision)
-        landscape = Landscape.of(
+        return Landscape.of(
             *(centers, np.log(counts - self.discount)),
             *(base_mean[0], np.log(model.restaurant.new_weight(len(counts)))),
-            *(power * self.beta_, power * gamma, dimension / 2, X.dtype),
+            *(power * self.beta_, power * gamma, dimension / 2, dtype),
         )
-        return rows, landscape
 
     def _points(self, states):
         """States of the network as points of X."""
@@ -617,6 +653,12 @@ class CRPAssociativeClusterer(AssociativeClusterer):
             return states
         points = _unprojected(states, self._root()) + self._middle()
         return points.astype(states.dtype)
+
+
+def seen_kept(states, X):
+    """States of rows; of those with holes, what is seen is as it was, bit for bit."""
+    seen = ~np.isnan(X)
+    return np.where(seen & ~seen.all(axis=1, keepdims=True), X, states)
 
 
 def _unprojected(values, root):

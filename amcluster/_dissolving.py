@@ -40,4 +40,3 @@ def _sizes(rows, grown, model):
     of_rows = labels(rows, model.memories(grown))
     sizes = np.bincount(of_rows, rows.weights, len(grown.counts))
     return np.where(grown.counts > model.restaurant.discount, sizes, 0.0)
-

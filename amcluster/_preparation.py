@@ -71,7 +71,7 @@ class Residuals(NamedTuple):
 
     @property
     def log_variance(self):
-        """Weighted variance of the logarithm of squared lengths, where they are not 0."""
+        """Weighted variance of the logarithm of squared lengths that are not 0."""
         squares = np.square(self.values).sum(axis=1)
         return variance_of_logs(squares, self.weights)
 
@@ -82,7 +82,7 @@ class SeenResiduals(NamedTuple):
     values: np.ndarray  # (n_rows, n_coordinates)
     weights: np.ndarray  # (n_rows,)
     cells: float
-    matrix: np.ndarray  # (n_coordinates, n_coordinates) from features to coordinates
+    root: np.ndarray | None  # (n_coordinates, n_coordinates) of HoledRows
 
     @property
     def pairs(self):
@@ -98,7 +98,10 @@ class SeenResiduals(NamedTuple):
     @property
     def covariance(self):
         """Weighted means of the products, over the rows that have both factors."""
-        return self.matrix.T @ self._of_features() @ self.matrix
+        of_features = self._of_features()
+        return (
+            of_features if self.root is None else self.root.T @ of_features @ self.root
+        )
 
     @property
     def intensity(self):
@@ -119,9 +122,9 @@ class SeenResiduals(NamedTuple):
         A squared length is divided by the part of the row that it is of. The marginal
         one is 0 but for rounding where what is seen is as in the whole cell.
         """
-        origin = Memories(np.zeros((1, len(self.matrix))), np.zeros(1), 1.0)
-        logits, _ = marginal_logits(self.values, origin, self.matrix)
-        part = np.count_nonzero(~np.isnan(self.values), axis=1) / len(self.matrix)
+        origin = Memories(np.zeros((1, self.values.shape[1])), np.zeros(1), 1.0)
+        logits, _ = marginal_logits(self.values, origin, self.root)
+        part = (~np.isnan(self.values)).mean(axis=1)
         squares = -logits[:, 0] / part
         negligible = np.finfo(squares.dtype).eps * squares.mean()
         half = effective_dimension(self) / 2
@@ -231,7 +234,7 @@ def _seen_residuals(rows, cells):
     values = np.where(shared, values, np.nan)
     some = shared.any(axis=1)
     residuals = SeenResiduals(
-        values[some], rows.weights[some], float(len(cells.counts)), rows.matrix
+        values[some], rows.weights[some], float(len(cells.counts)), rows.root
     )
     smallest = np.finfo(rows.values.dtype).eps * np.square(rows.values).sum()
     noise = np.nansum(np.square(values))

@@ -6,11 +6,15 @@ import numpy as np
 
 from ._coarsening import LEAST_COUNT
 from ._collapsed import Collapsed, Tables, merge_all
+from ._coordinates import HoledRows
 from ._nonparametric import Grown
 from .kernels import target
 
 # Most passes over a batch.
 PASSES = 10
+# How often the holes of a batch are filled anew. The mean of a new memory comes nearer
+# to that of what is seen by the part that is seen, each time.
+FILLINGS = 4
 
 
 class Seated(NamedTuple):
@@ -38,9 +42,12 @@ def follow(rows, grown, model, by_flow):
     as soft memories may overlap more than seats can tell. Beta follows the scatter
     about the memories.
 
+    A row with holes is seated with them filled as its likeliest memory expects them,
+    first of the old ones, then of those that this made.
+
     Parameters
     ----------
-    rows : DistinctRows
+    rows : DistinctRows or HoledRows
         About the base mean, in float64.
     grown : Grown
         Centers about the base mean.
@@ -52,10 +59,21 @@ def follow(rows, grown, model, by_flow):
     -------
     Seated
     """
+    if not isinstance(rows, HoledRows):
+        return _seat(rows, grown, model, by_flow)
+    now = grown
+    for _ in range(FILLINGS):
+        seated = _seat(rows.filled_by(model.memories(now)), grown, model, by_flow)
+        now = seated.grown
+    return seated
+
+
+def _seat(rows, grown, model, by_flow):
     n_old, n_before = len(grown.counts), grown.counts.sum()
     never_leave = np.full(n_old, np.iinfo(np.int64).max // 2)
     old = Tables(grown.counts, never_leave, grown.centers * grown.counts[:, None])
-    evidence = Collapsed(model, n_before + rows.total_weight, 0.0)
+    total = n_before + rows.total_weight
+    evidence = Collapsed(model, total, 0.0, seen_weight=total)
     seat_model = evidence.seat_model(grown.beta, by_flow)
     tables, labels = old, np.full(len(rows.values), -1)
     for _ in range(PASSES):
@@ -74,7 +92,7 @@ def follow(rows, grown, model, by_flow):
     scatter += (old.squares / old.counts).sum() - (tables.squares / tables.counts).sum()
     beta = model.fitted_beta(
         scatter,
-        tables.counts.sum(),
+        tables.counts.sum() - (rows.total_weight - rows.seen_weight),
         len(tables.counts),
         least_variance=np.finfo(np.float64).eps / model.base_precision,
     )
