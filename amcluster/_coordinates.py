@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._blocks import rows_of, sum_over
-from ._canonical import DistinctRows
+from ._canonical import DistinctRows, seen_means
 from ._missing import filled, marginal_logits, roughly_filled
 from .kernels import Memories, Metric, target
 
@@ -62,6 +62,15 @@ class HoledRows(NamedTuple):
             alone = Memories(memories.centers[[k]], np.zeros(1), memories.beta)
             inside = of_rows == k
             features[inside] = filled(features[inside], alone, self.root)
+        return self._filled_with(features)
+
+    def filled_by_each_other(self):
+        """Each row with its holes filled as the others, taken as one kind, expect."""
+        mean = seen_means(self.features, self.weights)
+        rows = DistinctRows(self.features - mean, self.weights, mean, has_holes=True)
+        return self._filled_with(roughly_filled(rows).values + mean)
+
+    def _filled_with(self, features):
         values = features if self.root is None else features @ self.root
         return self._replace(values=np.ascontiguousarray(values, self.values.dtype))
 

@@ -6,6 +6,7 @@ from numbers import Integral
 import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.special import expit
+from sklearn.utils import check_random_state
 
 from ._base import (
     AssociativeClusterer,
@@ -590,7 +591,8 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         factor = self.decay**batch.total_weight
         grown = decayed(Grown(centers, self.counts_, self.beta_), factor, self.discount)
         by_flow = self.creation == "flow"
-        grown = follow(batch, grown, self._model(), by_flow).grown
+        random_state = check_random_state(self.random_state)
+        grown = follow(batch, grown, self._model(), by_flow, random_state).grown
         centers = _unprojected(grown.centers, root) + base_mean
         dtype = self.cluster_centers_.dtype
         vars(self).update(self._of_memories(centers, grown.counts, grown.beta, dtype))

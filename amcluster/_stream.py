@@ -1,20 +1,21 @@
 """Following a stream: collapsed passes over each batch, and merges."""
 
+from math import log
 from typing import NamedTuple
 
 import numpy as np
 
-from ._coarsening import LEAST_COUNT
+from ._coarsening import LEAST_COUNT, SoftObjective, coarsen
 from ._collapsed import Collapsed, Tables, merge_all
 from ._coordinates import HoledRows
+from ._landscape import Landscape
 from ._nonparametric import Grown
 from .kernels import target
 
 # Most passes over a batch.
 PASSES = 10
-# How often the holes of a batch are filled anew. The mean of a new memory comes nearer
-# to that of what is seen by the part that is seen, each time.
-FILLINGS = 4
+# Where EM ends that looks for new kinds, in nats per row and feature.
+TOLERANCE = 1e-4
 
 
 class Seated(NamedTuple):
@@ -33,7 +34,7 @@ def decayed(grown, factor, discount):
     return Grown(grown.centers[kept], counts[kept], grown.beta)
 
 
-def follow(rows, grown, model, by_flow):
+def follow(rows, grown, model, by_flow, random_state=None):
     """Seat the rows of a batch, in canonical order; then merge memories it made.
 
     Rows of the batch may change seats in further passes, since the first see memories
@@ -42,8 +43,9 @@ def follow(rows, grown, model, by_flow):
     as soft memories may overlap more than seats can tell. Beta follows the scatter
     about the memories.
 
-    A row with holes is seated with them filled as its likeliest memory expects them,
-    first of the old ones, then of those that this made.
+    A row with holes is seated with them filled as its likeliest memory expects them.
+    New kinds of such rows are found by the soft path first: filled as old memories
+    expect them they would not look alike.
 
     Parameters
     ----------
@@ -54,6 +56,8 @@ def follow(rows, grown, model, by_flow):
     model : Nonparametric
     by_flow : bool
         Whether a row makes a memory where its state flows to the base measure.
+    random_state : RandomState
+        For rows with holes.
 
     Returns
     -------
@@ -61,11 +65,35 @@ def follow(rows, grown, model, by_flow):
     """
     if not isinstance(rows, HoledRows):
         return _seat(rows, grown, model, by_flow)
-    now = grown
-    for _ in range(FILLINGS):
-        seated = _seat(rows.filled_by(model.memories(now)), grown, model, by_flow)
-        now = seated.grown
-    return seated
+    now = with_new_kinds(rows, grown, model, random_state)
+    return _seat(rows.filled_by(model.memories(now)), grown, model, by_flow)
+
+
+def with_new_kinds(rows, grown, model, random_state):
+    """The memories, and those that the soft path finds in rows novel to them."""
+    memories = rows.in_features(model.memories(grown))
+    gamma = grown.beta * model.base_precision / (grown.beta + model.base_precision)
+    landscape = Landscape.of(
+        *(memories.centers, memories.log_weights),
+        *(
+            np.zeros(len(rows.offset)),
+            log(model.restaurant.new_weight(len(grown.counts))),
+        ),
+        *(memories.beta, model.tempering * gamma, model.effective_dimension / 2),
+        dtype=np.float64,
+    )
+    known, new, _ = landscape.marginal_evidences(rows.features, rows.root)
+    if not (new > known).any():
+        return grown
+    strange = rows.drawn(new > known, rows.weights[new > known]).filled_by_each_other()
+    fixed = model._replace(beta=grown.beta)
+    objective = SoftObjective(strange, fixed, tol=TOLERANCE)
+    found = coarsen(objective, random_state, watch=lambda *_: False).grown
+    return Grown(
+        np.vstack([grown.centers, found.centers]),
+        np.append(grown.counts, found.counts),
+        grown.beta,
+    )
 
 
 def _seat(rows, grown, model, by_flow):
