@@ -137,13 +137,8 @@ def _expectation_with_holes(rows, memories):
             out=out,
             passes=8,
         )
-        # What is not seen of a row is expected at the memory.
-        return (
-            evidence,
-            counts,
-            sums + (counts[:, None] - pulls) * memories.centers,
-            squares,
-        )
+        sums += (counts[:, None] - pulls) * memories.centers  # where holes are expected
+        return evidence, counts, sums, squares
     memories = rows.in_features(memories).astype(np.float64)
     evidence, counts, _, sums, squares, *_ = sum_over(
         *(target().metric_expectation, values, rows.weights, memories),

@@ -137,7 +137,7 @@ class CRPAssociativeClusterer(AssociativeClusterer):
 
     rank_ : int
         Number of dimensions that the rows span; features, unless ``metric="learned"``
-        found constant ones or fewer rows.
+        found constant ones, or fewer rows without missing values.
 
     effective_dimension_ : float
         Number of dimensions that noise really has; distances count
@@ -205,6 +205,17 @@ class CRPAssociativeClusterer(AssociativeClusterer):
     hard one is minus the log evidence with centers integrated out, so that for
     ``metric="euclidean"`` it is the product of the predictives [2]_ of the rows in any
     order. Both are given in the documentation.
+
+    A missing value is NaN. It is integrated out of every quantity, which is exact if
+    what is missing is missing at random: `score_samples` is the log density of the rest
+    of the row, posteriors are softmaxes of tempered marginals, and in a_0 D is the
+    number of features that are seen. A row with nothing seen gets the weights.
+    `complete` fills holes in. The soft path is EM on what is seen, too; only the cost
+    of a memory takes the part of values that is seen in the mean over rows. Where rows
+    are seated, with ``assignment="hard"`` and in the batches of a stream, a row with
+    holes is filled as its likeliest memory of a soft path expects them, and beta is of
+    what is seen. With a learned metric a row takes time in the square of the number of
+    its holes for each memory, and in its cube.
 
     Sample weights count rows: multiplied by ten they are ten times the evidence.
 
@@ -275,7 +286,8 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         The rows of the first calls are kept and fitted again with each batch, until
         there are 500. From then on, and after `fit`, each batch is seated in one pass:
         a row adds to the memory that explains it best, or makes a new one. What is kept
-        does not grow with the rows seen.
+        does not grow with the rows seen. New kinds among rows with missing values are
+        sought among those of the batch that are novel, by a soft path.
 
         Parameters
         ----------
@@ -355,7 +367,8 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         It is a mixture of the memories, ``N(cluster_centers_[k], inv(metric_) / (2 *
         beta_))`` with weights ``counts_[k] - discount``, and of the base measure's
         predictive with weight ``concentration + discount * n_clusters_``. It is not
-        tempered by `effective_dimension_`, so that it integrates to 1.
+        tempered by `effective_dimension_`, so that it integrates to 1: with missing
+        values over the others.
 
         Parameters
         ----------
@@ -378,7 +391,8 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         """State of the network after its dynamics, started at each row.
 
         A step is ``v <- v + step_size * f(v)``, with f the pull of the memories and of
-        the base measure, minus half the gradient of the energy in the metric.
+        the base measure, minus half the gradient of the energy in the metric. In a row
+        with missing values only those move, from where `complete` puts them.
 
         Parameters
         ----------

@@ -4,6 +4,9 @@ Cells of a deliberately fine k-means are smaller than clusters, whatever those a
 spread within them is noise. Its covariance gives a metric in which noise is round, the
 eigenvalues the number of dimensions it really has, and the lengths of residuals how far
 from Gaussian it is.
+
+Of rows with holes only what is seen is a residual, since what they are filled with is
+too near to what is expected; cells are found in the filled rows.
 """
 
 from math import floor, inf, sqrt
@@ -244,7 +247,7 @@ def _seen_residuals(rows, cells):
 def _basis(rows):
     """Axes that span the rows: features that vary, or fewer where rows are fewer."""
     values = rows.features if isinstance(rows, HoledRows) else rows.values
-    varies = np.nanmax(values, axis=0) > np.nanmin(values, axis=0)
+    varies = np.fmax.reduce(values) > np.fmin.reduce(values)
     if not varies.any():
         return np.eye(values.shape[1])
     axes = np.eye(values.shape[1])[:, varies]
