@@ -31,14 +31,9 @@ class HoledRows(NamedTuple):
         return self.weights.sum()
 
     @property
-    def n_seen(self):
-        """Number of values of each row that are not missing."""
-        return np.count_nonzero(~np.isnan(self.features), axis=1)
-
-    @property
     def seen_weight(self):
         """The weight of all values that are not missing, in rows."""
-        return self.weights @ self.n_seen / self.features.shape[1]
+        return self.weights @ (~np.isnan(self.features)).mean(axis=1)
 
     def drawn(self, numbers, weights):
         """Some of the rows, with other weights."""
