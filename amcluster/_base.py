@@ -53,9 +53,6 @@ class AssociativeClusterer(
     here.
     """
 
-    # Whether it learns from rows with missing values.
-    _allows_holes = False
-
     @abstractmethod
     def _check_parameters(self):
         """Raise for a parameter that cannot be."""
@@ -339,6 +336,27 @@ class AssociativeClusterer(
         )
         return out
 
+    def complete(self, X):
+        """Fill the missing values of rows in.
+
+        A hidden value becomes its expectation, given the rest of the row: the mean over
+        memories, under the posterior of the row, of what each expects. Without a
+        learned metric that is the memory's own value; with one, the rest of the row
+        moves it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data; NaN where a value is missing.
+
+        Returns
+        -------
+        completed : ndarray of shape (n_samples, n_features)
+            What was there is untouched.
+        """
+        X = self._check_X(X)
+        return self._completed(X) if has_holes(X) else X.copy()
+
     @property
     def _n_features_out(self):
         return len(self.cluster_centers_)
@@ -346,7 +364,7 @@ class AssociativeClusterer(
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        tags.input_tags.allow_nan = self._allows_holes
+        tags.input_tags.allow_nan = True
         return tags
 
     def _check_X(self, X):
@@ -354,11 +372,10 @@ class AssociativeClusterer(
         return self._validated(X, reset=False)
 
     def _validated(self, X, reset=True):
-        finite = "allow-nan" if self._allows_holes else True
         return validate_data(
             *(self, X),
             dtype=[np.float64, np.float32],
-            ensure_all_finite=finite,
+            ensure_all_finite="allow-nan",
             reset=reset,
         )
 

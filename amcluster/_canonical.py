@@ -34,6 +34,17 @@ class DistinctRows(NamedTuple):
         """The same rows in other coordinates, or with their holes filled."""
         return DistinctRows(values, self.weights, self.offset)
 
+    @property
+    def seen_weight(self):
+        """The weight of all values that are not missing, in rows."""
+        if self.has_holes:
+            return self.n_values / self.values.shape[1]
+        return self.total_weight
+
+    def drawn(self, numbers, weights):
+        """Some of the rows, with other weights."""
+        return self._replace(values=self.values[numbers], weights=weights)
+
     def spread_out(self, size):
         """About this many rows, at even steps along their order; all if they are fewer.
 
@@ -46,7 +57,7 @@ class DistinctRows(NamedTuple):
     def total_variance(self):
         """Weighted mean squared distance to the mean: length^2, all features summed."""
         if self.has_holes:
-            return _seen_means(np.square(self.values), self.weights).sum()
+            return seen_means(np.square(self.values), self.weights).sum()
         squares = np.einsum(
             "n,nd,nd->", self.weights, self.values, self.values, dtype=np.float64
         )
@@ -79,7 +90,7 @@ def distinct_rows(X, weights):
     weights = np.add.reduceat(weights[order], starts)
     values = np.ascontiguousarray(X[order[starts]])
     if has_holes:
-        mean = _seen_means(values, weights)
+        mean = seen_means(values, weights)
     else:
         mean = np.einsum("n,nd->d", weights, values, dtype=np.float64) / weights.sum()
     offset = mean.astype(values.dtype)
@@ -87,11 +98,12 @@ def distinct_rows(X, weights):
     return DistinctRows(values, weights, offset, has_holes)
 
 
-def _seen_means(values, weights):
-    """Weighted means of what is not missing."""
+def seen_means(values, weights):
+    """Weighted means of what is not missing; 0 where everything is."""
     seen = ~np.isnan(values)
     sums = np.einsum("n,nd->d", weights, np.where(seen, values, 0), dtype=np.float64)
-    return sums / (weights @ seen)
+    total = weights @ seen
+    return np.divide(sums, total, out=np.zeros_like(sums), where=total > 0)
 
 
 def _canonical_order(X, weights):

@@ -11,11 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import gammaln
 
-from ._blocks import sum_over
-from ._canonical import DistinctRows
+from ._coordinates import expectation
 from ._nonparametric import Grown, Outcome
 from ._seeding import draw_evenly, k_means
-from .kernels import Memories, target
+from .kernels import Memories
 
 # The first level has this many rows a memory, or fewer memories: 2 * sqrt(rows).
 ROWS_PER_MEMORY = 4
@@ -51,7 +50,7 @@ class SoftObjective:
 
     Parameters
     ----------
-    rows : DistinctRows
+    rows : DistinctRows or HoledRows
     model : Nonparametric
     tol : float
         See `settle`.
@@ -62,6 +61,7 @@ class SoftObjective:
         self.model = model
         self.tol = tol
         self.total = rows.total_weight
+        self.seen = rows.seen_weight
         self.least_variance = float(np.finfo(rows.values.dtype).eps)
 
     def start(self, partition):
@@ -105,7 +105,8 @@ class SoftObjective:
         """What memories cost: their centers' fit to the data, sizes, and number."""
         model, n_memories = self.model, len(grown.counts)
         restaurant = model.restaurant
-        spread = np.log1p(grown.counts * grown.beta / model.base_precision).sum()
+        counts = grown.counts * (self.seen / self.total)
+        spread = np.log1p(counts * grown.beta / model.base_precision).sum()
         sizes = 0.5 * n_memories * log(self.total)
         if restaurant.discount > 0:
             sizes += n_memories * gammaln(1 - restaurant.discount)
@@ -115,25 +116,19 @@ class SoftObjective:
 
     def _expectation(self, grown):
         """Log evidence without its normaliser, counts, sums, and squared distances."""
-        dtype = self.rows.values.dtype
         memories = Memories(
             grown.centers,
             np.log(grown.counts / self.total),
             self.model.tempering * grown.beta,
-        ).astype(dtype)
-        evidence, counts, _, sums, squares = sum_over(
-            *(target().expectation, self.rows.values, self.rows.weights, memories),
-            out=(np.empty(len(self.rows.values)),),
-            passes=4,
         )
-        return evidence, counts, sums, squares
+        return expectation(self.rows, memories)
 
     def _log_normaliser(self, beta):
-        return self.total * self.model.effective_dimension / 2 * log(beta / np.pi)
+        return self.seen * self.model.effective_dimension / 2 * log(beta / np.pi)
 
     def _beta(self, scatter, n_memories):
         return self.model.fitted_beta(
-            scatter, self.total, n_memories, self.least_variance
+            scatter, self.seen, n_memories, self.least_variance
         )
 
 
@@ -143,7 +138,7 @@ def path_rows(rows, random_state):
         return rows
     drawn = draw_evenly(rows.weights, PATH_ROWS, random_state)
     drawn, times = np.unique(drawn, return_counts=True)
-    return DistinctRows(rows.values[drawn], times.astype(np.float64), rows.offset)
+    return rows.drawn(drawn, times.astype(np.float64))
 
 
 def coarsen(objective, random_state, watch):

@@ -105,12 +105,16 @@ class Collapsed:
         N.
     total_squares : float
         Q.
+    seen_weight : float
+        The weight of what was seen, in rows, which is N of ND / 2; that of holes that
+        were filled says nothing of beta.
     """
 
-    def __init__(self, model, total_weight, total_squares):
+    def __init__(self, model, total_weight, total_squares, seen_weight):
         self.model = model
         self.total_weight = total_weight
         self.total_squares = total_squares
+        self.seen_weight = seen_weight
 
     def value(self, tables, beta):
         """L."""
@@ -147,11 +151,13 @@ class Collapsed:
         model = self.model
         counts, squares = tables.counts, tables.squares
         scatter = self.total_squares - (squares / counts).sum()
-        guess = model.fitted_beta(scatter, self.total_weight, len(counts), LEAST)
+        guess = model.fitted_beta(scatter, self.seen_weight, len(counts), LEAST)
         if model.beta is not None:
             return guess
         exact = model._replace(effective_dimension=float(model.n_features), misfit=1.0)
-        exact = Collapsed(exact, self.total_weight, self.total_squares)
+        exact = Collapsed(
+            exact, self.total_weight, self.total_squares, self.seen_weight
+        )
 
         def loss(log_beta):
             return -exact.value(tables, np.exp(log_beta))
@@ -176,7 +182,7 @@ class Collapsed:
     def _rest(self, beta):
         """The terms of L that do not depend on the partition."""
         model = self.model
-        half = self.total_weight * model.effective_dimension / 2
+        half = self.seen_weight * model.effective_dimension / 2
         fit = model.tempering * beta * self.total_squares
         return half * log(beta / np.pi) - fit
 

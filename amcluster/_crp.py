@@ -5,6 +5,8 @@ from numbers import Integral
 
 import numpy as np
 from scipy.linalg import solve_triangular
+from scipy.special import expit
+from sklearn.utils import check_random_state
 
 from ._base import (
     AssociativeClusterer,
@@ -18,10 +20,12 @@ from ._canonical import DistinctRows, distinct_rows
 from ._checks import check_choice, check_number, check_sample_weight
 from ._coarsening import SoftObjective, coarsen, path_rows
 from ._collapsed import Collapsed, first_numbers, lower
+from ._coordinates import HoledRows, coordinates, filled_rows
 from ._dissolving import dissolve
-from ._landscape import Landscape
+from ._landscape import Clamp, Landscape
+from ._missing import has_holes
 from ._nonparametric import ChineseRestaurant, Grown, Nonparametric
-from ._preparation import coordinates, prepare
+from ._preparation import prepare
 from ._seeded import is_word
 from ._stream import decayed, follow
 from .kernels import Memories
@@ -133,7 +137,7 @@ class CRPAssociativeClusterer(AssociativeClusterer):
 
     rank_ : int
         Number of dimensions that the rows span; features, unless ``metric="learned"``
-        found constant ones or fewer rows.
+        found constant ones, or fewer rows without missing values.
 
     effective_dimension_ : float
         Number of dimensions that noise really has; distances count
@@ -201,6 +205,17 @@ class CRPAssociativeClusterer(AssociativeClusterer):
     hard one is minus the log evidence with centers integrated out, so that for
     ``metric="euclidean"`` it is the product of the predictives [2]_ of the rows in any
     order. Both are given in the documentation.
+
+    A missing value is NaN. It is integrated out of every quantity, which is exact if
+    what is missing is missing at random: `score_samples` is the log density of the rest
+    of the row, posteriors are softmaxes of tempered marginals, and in a_0 D is the
+    number of features that are seen. A row with nothing seen gets the weights.
+    `complete` fills holes in. The soft path is EM on what is seen, too; only the cost
+    of a memory takes the part of values that is seen in the mean over rows. Where rows
+    are seated, with ``assignment="hard"`` and in the batches of a stream, a row with
+    holes is filled as its likeliest memory of a soft path expects them, and beta is of
+    what is seen. With a learned metric a row takes time in the square of the number of
+    its holes for each memory, and in its cube.
 
     Sample weights count rows: multiplied by ten they are ten times the evidence.
 
@@ -271,7 +286,8 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         The rows of the first calls are kept and fitted again with each batch, until
         there are 500. From then on, and after `fit`, each batch is seated in one pass:
         a row adds to the memory that explains it best, or makes a new one. What is kept
-        does not grow with the rows seen.
+        does not grow with the rows seen. New kinds among rows with missing values are
+        sought among those of the batch that are novel, by a soft path.
 
         Parameters
         ----------
@@ -322,8 +338,8 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         novelty : ndarray of shape (n_samples,)
             In [0, 1].
         """
-        rows, landscape = self._landscape(self._check_X(X))
-        return landscape.new_memory(rows)
+        of_memories, of_base, _ = self._evidences(self._check_X(X))
+        return expit(of_base - of_memories)
 
     def energy(self, X):
         """Energy of each row as a state of the network, base measure included.
@@ -341,8 +357,9 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         energy : ndarray of shape (n_samples,)
             In squared units of X.
         """
-        rows, landscape = self._landscape(self._check_X(X))
-        return landscape.log_evidence(rows) / -landscape.memories.beta
+        X = self._check_X(X)
+        sharpness = X.dtype.type(self._model().tempering * self.beta_)
+        return np.logaddexp(*self._evidences(X)[:2]) / -sharpness
 
     def score_samples(self, X):
         """Log density of each row: that of the next row, given all learned from.
@@ -350,7 +367,8 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         It is a mixture of the memories, ``N(cluster_centers_[k], inv(metric_) / (2 *
         beta_))`` with weights ``counts_[k] - discount``, and of the base measure's
         predictive with weight ``concentration + discount * n_clusters_``. It is not
-        tempered by `effective_dimension_`, so that it integrates to 1.
+        tempered by `effective_dimension_`, so that it integrates to 1: with missing
+        values over the others.
 
         Parameters
         ----------
@@ -362,16 +380,19 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         log_density : ndarray of shape (n_samples,)
             In nats.
         """
-        rows, landscape = self._landscape(self._check_X(X), tempered=False)
-        normaliser = rows.shape[1] / 2 * np.log(self.beta_ / np.pi)
+        X = self._check_X(X)
+        *parts, log_determinants = self._evidences(X, tempered=False)
+        n_seen = np.count_nonzero(~np.isnan(X), axis=1) if has_holes(X) else X.shape[1]
+        normaliser = n_seen / 2 * np.log(self.beta_ / np.pi) - log_determinants / 2
         normaliser -= np.log(self.concentration + self.counts_.sum())
-        return landscape.log_evidence(rows) + rows.dtype.type(normaliser)
+        return np.logaddexp(*parts) + np.asarray(normaliser, X.dtype)
 
     def retrieve(self, X, n_steps=None, step_size=1.0):
         """State of the network after its dynamics, started at each row.
 
         A step is ``v <- v + step_size * f(v)``, with f the pull of the memories and of
-        the base measure, minus half the gradient of the energy in the metric.
+        the base measure, minus half the gradient of the energy in the metric. In a row
+        with missing values only those move, from where `complete` puts them.
 
         Parameters
         ----------
@@ -390,13 +411,14 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         check_step_size(step_size)
         if n_steps is not None:
             check_number(n_steps, "n_steps", Integral, min_val=0)
-        rows, landscape = self._landscape(self._check_X(X))
+        X = self._check_X(X)
+        rows, landscape, clamp = self._network_of(X)
         if n_steps is None:
-            states, n_moving = landscape.rest(rows, step_size)
+            states, n_moving = landscape.rest(rows, step_size, clamp)
             warn_of_moving(n_moving, len(rows))
         else:
-            *_, states = landscape.flow(rows, n_steps, step_size)
-        return self._points(states)
+            *_, states = landscape.flow(rows, n_steps, step_size, clamp)
+        return seen_kept(self._points(states), X)
 
     def trajectory(self, X, n_steps=10, step_size=0.3):
         """Follow the states of the network on their way from each row.
@@ -418,9 +440,10 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         check_step_size(step_size)
         check_number(n_steps, "n_steps", Integral, min_val=0)
         X = self._check_X(X)
-        rows, landscape = self._landscape(X)
-        states = [self._points(v) for v in landscape.flow(rows, n_steps, step_size)]
-        states[0] = X
+        rows, landscape, clamp = self._network_of(X)
+        path = landscape.flow(rows, n_steps, step_size, clamp)
+        states = [seen_kept(self._points(v), X) for v in path]
+        states[0] = np.where(np.isnan(X), states[0], X)
         return np.stack(states, axis=1)
 
     def _check_parameters(self):
@@ -463,11 +486,16 @@ class CRPAssociativeClusterer(AssociativeClusterer):
                 f" discount={self.discount}: weights count rows."
             )
         offset = rows.offset
+        rows = filled_rows(rows)
         sample = path_rows(rows, random_state)
         prepared = prepare(sample, random_state, self.metric == "learned")
         rows = coordinates(rows, prepared.matrix)
         sample = coordinates(sample, prepared.matrix)
-        model = self._first_model(prepared)
+        model, soft = self._first_model(prepared), self.assignment == "soft"
+        if isinstance(rows, HoledRows) and not soft:
+            objective = SoftObjective(sample, model, self.tol)
+            path = coarsen(objective, random_state, watch=lambda *_: False)
+            rows = rows.filled_by(model.memories(path.grown))
         attributes = partial(self._attributes, prepared, offset, model)
         best, tried = None, []
         for start, grow in enumerate(self._starts(rows, sample, model, random_state)):
@@ -486,7 +514,7 @@ class CRPAssociativeClusterer(AssociativeClusterer):
                 best = outcome
             if subtask.end(partial(attributes, best.grown)):
                 break
-        grown, soft = best.grown, self.assignment == "soft"
+        grown = best.grown
         if soft:
             grown = SoftObjective(rows, model, self.tol).settle(grown, self.max_iter)
         grown = dissolve(rows, grown, model, self.min_cluster_size, soft)
@@ -500,8 +528,9 @@ class CRPAssociativeClusterer(AssociativeClusterer):
             return [grow] * self._n_repeats()
         rows = rows._replace(values=rows.values.astype(np.float64))
         squares = rows.weights @ np.square(rows.values).sum(axis=1)
+        collapsed = Collapsed(model, rows.total_weight, squares, rows.seen_weight)
         grow = partial(
-            *(lower, Collapsed(model, rows.total_weight, squares), rows, random_state),
+            *(lower, collapsed, rows, random_state),
             by_flow=self.creation == "flow",
             max_iter=self.max_iter,
             tol=self.tol,
@@ -566,13 +595,18 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         root = self._root() if hasattr(self, "metric_") else np.eye(X.shape[1])
         base_mean = self.base_mean_.astype(np.float64)
         batch = distinct_rows(X, weights)
-        values = (batch.values + (batch.offset - base_mean)) @ root
-        batch = DistinctRows(np.ascontiguousarray(values), batch.weights, base_mean)
+        about_base = batch.values + (batch.offset - base_mean)
+        values = np.ascontiguousarray(about_base @ root)
+        if batch.has_holes:
+            batch = HoledRows(values, batch.weights, base_mean, about_base, root)
+        else:
+            batch = DistinctRows(values, batch.weights, base_mean)
         centers = (self.cluster_centers_ - base_mean) @ root
         factor = self.decay**batch.total_weight
         grown = decayed(Grown(centers, self.counts_, self.beta_), factor, self.discount)
         by_flow = self.creation == "flow"
-        grown = follow(batch, grown, self._model(), by_flow).grown
+        random_state = check_random_state(self.random_state)
+        grown = follow(batch, grown, self._model(), by_flow, random_state).grown
         centers = _unprojected(grown.centers, root) + base_mean
         dtype = self.cluster_centers_.dtype
         vars(self).update(self._of_memories(centers, grown.counts, grown.beta, dtype))
@@ -591,22 +625,43 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         log_weights = np.log(self.weights_)
         return Memories(self.cluster_centers_, log_weights, sharpness)
 
-    def _landscape(self, X, tempered=True):
-        """Rows, and the landscape they are in, where the metric is Euclidean."""
-        model, counts = self._model(), self.counts_
+    def _evidences(self, X, tempered=True):
+        """logsumexp of a_1, ..., a_K, and a_0, of each row, and its log det A_hh."""
         centers = self.cluster_centers_.astype(X.dtype)
         base_mean = self.base_mean_[None].astype(X.dtype)
-        rows, centers, base_mean = self._coordinates(X, centers, base_mean)
-        power, dimension = 1.0, X.shape[1]
+        if not has_holes(X):
+            rows, *places = self._coordinates(X, centers, base_mean)
+            return *self._landscape(*places, tempered).evidences(rows), 0.0
+        root = None
+        if hasattr(self, "metric_"):
+            root, middle = self._root(), self._middle().astype(X.dtype)
+            X, centers, base_mean = X - middle, centers - middle, base_mean - middle
+        landscape = self._landscape(centers, base_mean, tempered)
+        return landscape.marginal_evidences(X, root)
+
+    def _network_of(self, X):
+        """States to start from, their landscape, and what holds them."""
+        root = self._root() if hasattr(self, "metric_") else None
+        holed = has_holes(X)
+        centers = self.cluster_centers_.astype(X.dtype)
+        base_mean = self.base_mean_[None].astype(X.dtype)
+        states = self._completed(X) if holed else X
+        states, *places = self._coordinates(states, centers, base_mean)
+        clamp = Clamp(X, root) if holed else None
+        return states, self._landscape(*places), clamp
+
+    def _landscape(self, centers, base_mean, tempered=True):
+        """The landscape of memories and a base measure at these places."""
+        model, counts, dtype = self._model(), self.counts_, centers.dtype
+        power, dimension = 1.0, centers.shape[1]
         if tempered:
             power, dimension = model.tempering, model.effective_dimension
         gamma = self.beta_ * model.base_precision / (self.beta_ + model.base_precision)
-        landscape = Landscape.of(
+        return Landscape.of(
             *(centers, np.log(counts - self.discount)),
             *(base_mean[0], np.log(model.restaurant.new_weight(len(counts)))),
-            *(power * self.beta_, power * gamma, dimension / 2, X.dtype),
+            *(power * self.beta_, power * gamma, dimension / 2, dtype),
         )
-        return rows, landscape
 
     def _points(self, states):
         """States of the network as points of X."""
@@ -614,6 +669,12 @@ class CRPAssociativeClusterer(AssociativeClusterer):
             return states
         points = _unprojected(states, self._root()) + self._middle()
         return points.astype(states.dtype)
+
+
+def seen_kept(states, X):
+    """States of rows; of those with holes, what is seen is as it was, bit for bit."""
+    seen = ~np.isnan(X)
+    return np.where(seen & ~seen.all(axis=1, keepdims=True), X, states)
 
 
 def _unprojected(values, root):

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from ._blocks import rows_of, sum_over
+from ._coordinates import expectation, labels
 from ._nonparametric import Grown
-from .kernels import target
 
 
 def dissolve(rows, grown, model, min_size, soft):
@@ -15,7 +14,7 @@ def dissolve(rows, grown, model, min_size, soft):
 
     Parameters
     ----------
-    rows : DistinctRows
+    rows : DistinctRows or HoledRows
     grown : Grown
     model : Nonparametric
     min_size : float
@@ -32,24 +31,12 @@ def dissolve(rows, grown, model, min_size, soft):
         kept = np.arange(len(sizes)) != sizes.argmin()
         grown = Grown(grown.centers[kept], grown.counts[kept], grown.beta)
         sizes = _sizes(rows, grown, model)
-        counts = _responsible(rows, grown, model) if soft else sizes
+        counts = expectation(rows, model.memories(grown))[1] if soft else sizes
         grown = grown._replace(counts=counts)
     return grown
 
 
 def _sizes(rows, grown, model):
-    labels = np.empty(len(rows.values), np.intp)
-    memories = model.memories(grown).astype(rows.values.dtype)
-    rows_of(target().label, rows.values, memories, out=(labels,))
-    sizes = np.bincount(labels, rows.weights, len(grown.counts))
+    of_rows = labels(rows, model.memories(grown))
+    sizes = np.bincount(of_rows, rows.weights, len(grown.counts))
     return np.where(grown.counts > model.restaurant.discount, sizes, 0.0)
-
-
-def _responsible(rows, grown, model):
-    memories = model.memories(grown).astype(rows.values.dtype)
-    _, counts, *_ = sum_over(
-        *(target().expectation, rows.values, rows.weights, memories),
-        out=(np.empty(len(rows.values)),),
-        passes=4,
-    )
-    return counts

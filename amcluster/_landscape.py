@@ -3,10 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, logsumexp
 
 from ._base import MAX_RETRIEVAL_STEPS, rest_tolerance
 from ._blocks import rows_of
+from ._missing import marginal_logits
 from .kernels import Dynamics, Memories, target
 
 
@@ -19,6 +20,7 @@ class Landscape(NamedTuple):
 
     memories: Memories
     base: Memories  # one
+    half: float  # half the dimension that counts
     dtype: np.dtype  # of the rows
 
     @classmethod
@@ -31,15 +33,27 @@ class Landscape(NamedTuple):
         log_base = np.array([log_new + half * np.log(gamma / beta)])
         memories = Memories(centers, log_weights, beta).astype(dtype)
         base = Memories(base_mean[None], log_base, gamma).astype(dtype)
-        return cls(memories, base, np.dtype(dtype))
+        return cls(memories, base, half, np.dtype(dtype))
 
-    def log_evidence(self, rows):
-        """logsumexp of a_0, ..., a_K."""
-        return np.logaddexp(*self._evidences(rows))
+    def evidences(self, rows):
+        """logsumexp of a_1, ..., a_K, and a_0."""
+        return [self._evidence(rows, part) for part in (self.memories, self.base)]
+
+    def marginal_evidences(self, rows, root):
+        """The same of rows with holes, and their log det A_hh, in a metric.
+
+        The dimension of a row is the part of it that is seen.
+        """
+        of_memories, log_determinants = marginal_logits(rows, self.memories, root)
+        of_base, _ = marginal_logits(rows, self.base, root)
+        ratio = np.log(self.base.beta / self.memories.beta)
+        hidden = np.isnan(rows).mean(axis=1).astype(self.dtype)
+        of_base = of_base[:, 0] - self.half * ratio * hidden
+        return logsumexp(of_memories, axis=1), of_base, log_determinants
 
     def new_memory(self, rows):
         """Posterior mass of a new memory: softmax(a)_0."""
-        of_memories, of_base = self._evidences(rows)
+        of_memories, of_base = self.evidences(rows)
         return expit(of_base - of_memories)
 
     def drift(self, states):
@@ -57,15 +71,17 @@ class Landscape(NamedTuple):
         drift = (1 - new) * (mean - states) + new * ratio * to_base
         return drift, 1 - new + new * ratio
 
-    def flow(self, states, n_steps, step_size):
+    def flow(self, states, n_steps, step_size, clamp=None):
         """The states v(0), ..., v(T), in a list."""
-        path = [states]
+        path, every = [states], np.arange(len(states))
         for _ in range(n_steps):
             drift, _ = self.drift(path[-1])
+            if clamp is not None:
+                drift = clamp.held(drift, every)
             path.append(path[-1] + self.dtype.type(step_size) * drift)
         return path
 
-    def rest(self, states, step_size):
+    def rest(self, states, step_size, clamp=None):
         """The states when they move no more, and how many still did at the end.
 
         Far from all memories the drift is slow. Steps are longer there, up to the
@@ -76,6 +92,8 @@ class Landscape(NamedTuple):
         tolerance, radius = rest_tolerance(self.memories), self.memories.beta**-0.5
         for _ in range(MAX_RETRIEVAL_STEPS):
             drift, pull = self.drift(states[moving])
+            if clamp is not None:
+                drift = clamp.held(drift, moving)
             length = np.linalg.norm(drift, axis=1, keepdims=True)
             longer = np.maximum(1, radius / np.maximum(length, tolerance))
             step = self.dtype.type(step_size) * np.minimum(longer, 1 / pull)
@@ -85,10 +103,41 @@ class Landscape(NamedTuple):
                 break
         return states, len(moving)
 
-    def _evidences(self, rows):
-        return [self._evidence(rows, part) for part in (self.memories, self.base)]
-
     def _evidence(self, rows, memories):
         out = np.empty(len(rows), self.dtype)
         rows_of(target().log_evidence, rows, memories, out=(out,))
         return out
+
+
+class Clamp:
+    """Holds what is seen of rows with holes: only what is hidden moves.
+
+    Moves are projected on those that leave the seen features alone, orthogonally in the
+    metric; a memory then pulls to where it expects the hidden ones, given the rest.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+        Rows; those without holes are free.
+    root : ndarray of shape (n_features, n_features), default=None
+        Root of the metric: states are in the coordinates X @ root. None: Euclidean.
+    """
+
+    def __init__(self, X, root=None):
+        patterns, numbers = np.unique(np.isnan(X), axis=0, return_inverse=True)
+        self.pattern = numbers.ravel()
+        root = np.eye(X.shape[1]) if root is None else root
+        self.projections = []
+        for hidden in patterns:
+            axes = (
+                np.linalg.qr(root[hidden].T)[0] if hidden.any() else np.eye(len(root))
+            )
+            self.projections.append((axes @ axes.T).astype(X.dtype))
+
+    def held(self, moves, numbers):
+        """Moves of some of the rows, without what would change what is seen."""
+        held = np.empty_like(moves)
+        for number, projection in enumerate(self.projections):
+            inside = self.pattern[numbers] == number
+            held[inside] = moves[inside] @ projection
+        return held

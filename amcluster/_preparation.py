@@ -4,6 +4,9 @@ Cells of a deliberately fine k-means are smaller than clusters, whatever those a
 spread within them is noise. Its covariance gives a metric in which noise is round, the
 eigenvalues the number of dimensions it really has, and the lengths of residuals how far
 from Gaussian it is.
+
+Of rows with holes only what is seen is a residual, since what they are filled with is
+too near to what is expected; cells are found in the filled rows.
 """
 
 from math import floor, inf, sqrt
@@ -13,9 +16,11 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import polygamma
 
-from ._canonical import DistinctRows
+from ._coordinates import HoledRows, coordinates
+from ._missing import marginal_logits
 from ._seeding import k_means
 from ._spread import ledoit_wolf_intensity, span
+from .kernels import Memories
 
 # Half of the metric is learned, half is the identity: a whole Ledoit-Wolf metric lost
 # the classes of one real set, none at all costs ARI on most.
@@ -61,13 +66,87 @@ class Residuals(NamedTuple):
         """Weighted mean of the outer products."""
         return (self.values.T * self.weights) @ self.values / self.weights.sum()
 
+    @property
+    def intensity(self):
+        """Ledoit and Wolf's."""
+        n_features = self.values.shape[1]
+        return ledoit_wolf_intensity(self.values, self.weights, n_features)
+
+    @property
+    def log_variance(self):
+        """Weighted variance of the logarithm of squared lengths that are not 0."""
+        squares = np.square(self.values).sum(axis=1)
+        return variance_of_logs(squares, self.weights)
+
+
+class SeenResiduals(NamedTuple):
+    """The same of what is seen of rows, in features; NaN where it is not."""
+
+    values: np.ndarray  # (n_rows, n_coordinates)
+    weights: np.ndarray  # (n_rows,)
+    cells: float
+    root: np.ndarray | None  # (n_coordinates, n_coordinates) of HoledRows
+
+    @property
+    def pairs(self):
+        """Weight of the rows where two features are seen, for each pair of them."""
+        seen = ~np.isnan(self.values)
+        return np.maximum((seen.T * self.weights) @ seen, 1.0)
+
+    @property
+    def freedom(self):
+        """Rows over cells, if as many pairs were seen as are in the mean."""
+        return self.pairs.mean() - self.cells
+
+    @property
+    def covariance(self):
+        """Weighted means of the products, over the rows that have both factors."""
+        of_features = self._of_features()
+        return (
+            of_features if self.root is None else self.root.T @ of_features @ self.root
+        )
+
+    @property
+    def intensity(self):
+        """Ledoit and Wolf's, with as many rows for each entry as have both factors."""
+        covariance = self._of_features()
+        n_features = len(covariance)
+        squares = np.square(np.nan_to_num(self.values))
+        fourth = (squares.T * self.weights) @ squares / self.pairs
+        noise = ((fourth - np.square(covariance)) / self.pairs).sum()
+        mean = np.trace(covariance) / n_features
+        signal = np.square(covariance).sum() - n_features * mean**2
+        return min(noise, signal) / signal if signal > 0 else 1.0
+
+    @property
+    def log_variance(self):
+        """As of whole residuals: less what parts of Gaussian ones vary more than they.
+
+        A squared length is divided by the part of the row that it is of. The marginal
+        one is 0 but for rounding where what is seen is as in the whole cell.
+        """
+        origin = Memories(np.zeros((1, self.values.shape[1])), np.zeros(1), 1.0)
+        logits, _ = marginal_logits(self.values, origin, self.root)
+        part = (~np.isnan(self.values)).mean(axis=1)
+        squares = -logits[:, 0] / part
+        negligible = np.finfo(squares.dtype).eps * squares.mean()
+        half = effective_dimension(self) / 2
+        surplus = np.average(polygamma(1, half * part), weights=self.weights)
+        surplus -= polygamma(1, half)
+        squares = np.where(squares > negligible, squares, 0.0)
+        return variance_of_logs(squares, self.weights) - surplus
+
+    def _of_features(self):
+        filled = np.nan_to_num(self.values)
+        return (filled.T * self.weights) @ filled / self.pairs
+
 
 def prepare(rows, random_state, learn_metric):
     """Coordinates, effective dimension and misfit for centred distinct rows.
 
     Parameters
     ----------
-    rows : DistinctRows
+    rows : DistinctRows or HoledRows
     random_state : RandomState
     learn_metric : bool
         Otherwise coordinates are only scaled, and the model is taken as exact.
@@ -77,8 +156,8 @@ def prepare(rows, random_state, learn_metric):
     Prepared
     """
     n_features = rows.values.shape[1]
-    matrix = _basis(rows.values) if learn_metric else np.eye(n_features)
-    matrix /= _deviation(rows.values @ matrix, rows.weights)
+    matrix = _basis(rows) if learn_metric else np.eye(n_features)
+    matrix /= _deviation(rows, matrix)
     exact = Prepared(matrix, float(matrix.shape[1]), misfit=1.0)
     if not learn_metric:
         return exact
@@ -86,7 +165,7 @@ def prepare(rows, random_state, learn_metric):
     if residuals is None:
         return exact
     matrix = matrix @ _whitening(residuals)
-    matrix /= _deviation(rows.values @ matrix, rows.weights)
+    matrix /= _deviation(rows, matrix)
     residuals = cell_residuals(coordinates(rows, matrix), random_state)
     if residuals is None:
         return exact
@@ -95,17 +174,13 @@ def prepare(rows, random_state, learn_metric):
     return Prepared(matrix, dimension, misfit)
 
 
-def coordinates(rows, matrix):
-    """Centred rows in the coordinates of a matrix, in their dtype."""
-    values = np.ascontiguousarray(rows.values @ matrix, rows.values.dtype)
-    return DistinctRows(values, rows.weights, np.zeros(matrix.shape[1], values.dtype))
-
-
 def cell_residuals(rows, random_state):
     """Residuals of the rows in the cells of a fine k-means; None if there are none."""
     total = rows.total_weight
     n_cells = min(max(2, floor(sqrt(total) / 1.5)), len(rows.values))
     cells = k_means(rows, n_cells, random_state)
+    if isinstance(rows, HoledRows):
+        return _seen_residuals(rows, cells)
     counts = cells.counts[cells.labels]
     shared = counts > 1
     means = cells.sums[cells.labels] / counts[:, None]
@@ -132,10 +207,7 @@ def dimension_of_lengths(residuals):
 
     It solves trigamma(v / 2) = Var(log |r|^2).
     """
-    squares = np.square(residuals.values).sum(axis=1)
-    logs, weights = np.log(squares[squares > 0]), residuals.weights[squares > 0]
-    mean = np.average(logs, weights=weights)
-    variance = np.average(np.square(logs - mean), weights=weights)
+    variance = residuals.log_variance
     n_features = residuals.values.shape[1]
     if variance <= polygamma(1, n_features / 2):
         return float(n_features)
@@ -144,13 +216,42 @@ def dimension_of_lengths(residuals):
     return brentq(lambda v: polygamma(1, v / 2) - variance, 0.5, n_features)
 
 
-def _basis(values):
+def variance_of_logs(squares, weights):
+    """Weighted variance of the logarithms of what is not 0."""
+    logs, weights = np.log(squares[squares > 0]), weights[squares > 0]
+    mean = np.average(logs, weights=weights)
+    return np.average(np.square(logs - mean), weights=weights)
+
+
+def _seen_residuals(rows, cells):
+    """What is seen of rows about the means of what is seen in their cells."""
+    seen = ~np.isnan(rows.features)
+    counts, sums = (np.zeros((len(cells.counts), seen.shape[1])) for _ in range(2))
+    np.add.at(counts, cells.labels, seen * rows.weights[:, None])
+    filled = np.nan_to_num(rows.features) * rows.weights[:, None]
+    np.add.at(sums, cells.labels, filled)
+    counts, sums = counts[cells.labels], sums[cells.labels]
+    shared = seen & (counts > 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = (rows.features - sums / counts) * np.sqrt(counts / (counts - 1))
+    values = np.where(shared, values, np.nan)
+    some = shared.any(axis=1)
+    residuals = SeenResiduals(
+        values[some], rows.weights[some], float(len(cells.counts)), rows.root
+    )
+    smallest = np.finfo(rows.values.dtype).eps * np.square(rows.values).sum()
+    noise = np.nansum(np.square(values))
+    return residuals if residuals.freedom > LEAST_FREEDOM and noise > smallest else None
+
+
+def _basis(rows):
     """Axes that span the rows: features that vary, or fewer where rows are fewer."""
-    varies = np.ptp(values, axis=0) > 0
+    values = rows.features if isinstance(rows, HoledRows) else rows.values
+    varies = np.fmax.reduce(values) > np.fmin.reduce(values)
     if not varies.any():
         return np.eye(values.shape[1])
     axes = np.eye(values.shape[1])[:, varies]
-    within = span(values[:, varies])
+    within = None if isinstance(rows, HoledRows) else span(values[:, varies])
     return axes if within is None else axes @ within
 
 
@@ -158,17 +259,21 @@ def _whitening(residuals):
     """Triangular root of the inverse of the shrunk covariance."""
     covariance = residuals.covariance
     n_features = len(covariance)
-    intensity = ledoit_wolf_intensity(residuals.values, residuals.weights, n_features)
-    kept = (1 - intensity) * (1 - METRIC_SHRINKAGE)
+    kept = (1 - residuals.intensity) * (1 - METRIC_SHRINKAGE)
     identity = np.eye(n_features) * np.trace(covariance) / n_features
     shrunk = kept * covariance + (1 - kept) * identity
     return np.linalg.cholesky(np.linalg.inv(shrunk))
 
 
-def _deviation(values, weights):
-    """Root of the variance of a feature, in the mean over features; 1 if there is none.
+def _deviation(rows, matrix):
+    """Root of the variance of a coordinate, in the mean over them; 1 if there is none.
 
     A power of 2 in the values is a power of 2 here, exactly.
     """
-    variance = weights @ np.square(values).mean(axis=1) / weights.sum()
+    if isinstance(rows, HoledRows):
+        spread = SeenResiduals(rows.features, rows.weights, 0.0, matrix)
+        variance = np.trace(spread.covariance) / matrix.shape[1]
+    else:
+        squares = np.square(rows.values @ matrix).mean(axis=1)
+        variance = rows.weights @ squares / rows.weights.sum()
     return np.sqrt(variance) if variance > 0 else 1.0

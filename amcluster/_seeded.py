@@ -9,7 +9,6 @@ from sklearn.utils import check_array
 
 from ._base import AssociativeClusterer
 from ._checks import check_choice, check_number
-from ._missing import has_holes
 from ._seeding import partition_rows, random_rows, seed
 
 INITS = ("k-means++", "random")
@@ -17,29 +16,6 @@ INITS = ("k-means++", "random")
 
 class SeededClusterer(AssociativeClusterer):
     """Base of clusterers with parameters n_clusters, beta, weights, init and n_init."""
-
-    _allows_holes = True
-
-    def complete(self, X):
-        """Fill the missing values of rows in.
-
-        A hidden value becomes its expectation, given the rest of the row: the mean over
-        memories, under the posterior of the row, of what each expects. Without a
-        learned metric that is the memory's own value; with one, the rest of the row
-        moves it.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Data; NaN where a value is missing.
-
-        Returns
-        -------
-        completed : ndarray of shape (n_samples, n_features)
-            What was there is untouched.
-        """
-        X = self._check_X(X)
-        return self._completed(X) if has_holes(X) else X.copy()
 
     def _check_parameters(self):
         check_number(self.n_clusters, "n_clusters", Integral, min_val=1)

@@ -31,8 +31,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from number_of_clusters import make_blobs
-from quality import load_sets
-from scipy.stats import rankdata
+from quality import hide, load_sets
 from sklearn import metrics
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
@@ -54,21 +53,6 @@ CLUSTERERS = {
     "ELBO": lambda k, seed: CLAMELBOClusterer(k, metric="learned", random_state=seed),
 }
 WITH_HOLES = "ELBO with holes"
-
-
-def hide(X, rate, seed, not_at_random=False):
-    """X with NaN for `rate` of its values; no feature loses all.
-
-    What a seed hides at a low rate is hidden at a higher one too.
-    """
-    chance = np.full(X.shape, rate)
-    if not_at_random:
-        chance *= 2 * rankdata(X, axis=0) / (len(X) + 1)
-    rng = np.random.default_rng(seed)
-    hidden = np.ones(X.shape, bool)
-    while hidden.all(axis=0).any():
-        hidden = rng.random(X.shape) < chance
-    return np.where(hidden, np.nan, X)
 
 
 def timed(fit, *arguments):

@@ -1,8 +1,8 @@
 """CRPAssociativeClusterer beside others that find the number of clusters by themselves.
 
     python benchmarks/number_of_clusters.py [--overlap | --data [DIR ...] | --novelty |
-                                             --time] [--seeds 1] [--models NAMES]
-                                            [--json FILE]
+                                             --time] [--hidden 0] [--seeds 1]
+                                            [--models NAMES] [--json FILE]
 
 By default 30 sets of Gaussian blobs: 3 to 50 clusters of equal size in 2 to 50
 dimensions, 2000 rows, the least distance of two centers exactly 4 or 8 standard
@@ -11,7 +11,8 @@ sets of quality.py, and every CSV of the folders, as there: sets of more than th
 features are standardised. A seed is that of the models, and makes other blobs. Tables
 give the number of clusters found with each seed, and means over seeds of the number
 with five rows or more, ARI and seconds; models are fitted in turn. What HDBSCAN calls
-noise is no cluster found, and one cluster for ARI.
+noise is no cluster found, and one cluster for ARI. --hidden is the percentage of values
+that are hidden completely at random, which only CRPAssociativeClusterer takes.
 
 --novelty leaves the last blob out of the fit and gives the ROC AUC of novelty for its
 rows among all; beside it that of minus the log density of a GaussianMixture with the
@@ -30,7 +31,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from quality import load_sets
+from quality import hide, load_sets
 from scipy.spatial.distance import pdist
 from scipy.special import logsumexp
 from sklearn import metrics
@@ -150,9 +151,10 @@ def timed(fit, *arguments):
     return result, time.perf_counter() - start
 
 
-def measure_clusters(models, sets):
-    """All models on each set, interleaved."""
+def measure_clusters(models, sets, hidden):
+    """All models on each set, interleaved, with a part of the values hidden."""
     for seed, group, name, (X, classes, *_) in sets:
+        X = hide(X, hidden, seed) if hidden else X
         for model, make in models.items():
             labels, seconds = timed(make(X, seed).fit_predict, X)
             sizes = np.unique(labels[labels >= 0], return_counts=True)[1]
@@ -252,11 +254,15 @@ def main():
     part.add_argument("--data", nargs="*", metavar="DIR", help="folders of CSVs")
     part.add_argument("--novelty", action="store_true")
     part.add_argument("--time", action="store_true")
+    parser.add_argument("--hidden", type=int, default=0, help="percent")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--models", help="names, comma-separated")
     parser.add_argument("--json", help="file for all the figures")
     arguments = parser.parse_args()
+    hidden = arguments.hidden / 100
     names = arguments.models.split(",") if arguments.models else MODELS
+    if hidden:
+        names = [name for name in names if name.startswith("CRP")]
     models = {name: MODELS[name] for name in names}
 
     warnings.simplefilter("ignore", ConvergenceWarning)
@@ -271,13 +277,13 @@ def main():
         results, report = measure_novelty(models, sets), report_novelty
     elif arguments.overlap:
         sets = blob_sets((5,), (2, 10), (2.5, 2), arguments.seeds)
-        results = measure_clusters(models, sets)
+        results = measure_clusters(models, sets, hidden)
     elif arguments.data is not None:
         sets = labelled_sets(arguments.data, arguments.seeds)
-        results = measure_clusters(models, sets)
+        results = measure_clusters(models, sets, hidden)
     else:
         sets = blob_sets(NUMBERS, DIMENSIONS, (4, 8), arguments.seeds)
-        results = measure_clusters(models, sets)
+        results = measure_clusters(models, sets, hidden)
     results = list(results)
     report(pd.DataFrame(results))
     if arguments.json:

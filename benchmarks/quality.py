@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 from sklearn import datasets, metrics
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
@@ -65,6 +66,21 @@ MODELS = {
         k, covariance_type="tied", n_init=10, random_state=seed
     ),
 }
+
+
+def hide(X, rate, seed, not_at_random=False):
+    """X with NaN for `rate` of its values; no feature loses all.
+
+    What a seed hides at a low rate is hidden at a higher one too.
+    """
+    chance = np.full(X.shape, rate)
+    if not_at_random:
+        chance *= 2 * rankdata(X, axis=0) / (len(X) + 1)
+    rng = np.random.default_rng(seed)
+    hidden = np.ones(X.shape, bool)
+    while hidden.all(axis=0).any():
+        hidden = rng.random(X.shape) < chance
+    return np.where(hidden, np.nan, X)
 
 
 def load_sets(folders):

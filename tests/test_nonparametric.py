@@ -48,7 +48,7 @@ def partitions(draw, *, misfit=True, weighted=False):
 
 def collapsed_of(rows, model):
     squares = rows.weights @ np.square(rows.values).sum(axis=1)
-    return Collapsed(model, rows.total_weight, squares)
+    return Collapsed(model, rows.total_weight, squares, rows.seen_weight)
 
 
 def value(rows, labels, model, beta):

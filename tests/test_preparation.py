@@ -2,15 +2,17 @@
 
 import numpy as np
 import pytest
+from scipy.special import polygamma
 from scipy.stats import special_ortho_group
 from sklearn.covariance import ledoit_wolf
 
 from amcluster._canonical import distinct_rows
+from amcluster._coordinates import coordinates, filled_rows
 from amcluster._preparation import (
     Residuals,
+    SeenResiduals,
     _whitening,
     cell_residuals,
-    coordinates,
     dimension_of_lengths,
     effective_dimension,
     prepare,
@@ -146,3 +148,62 @@ def test_without_noise_the_model_is_taken_as_exact(X):
     _, result = prepared(X)
     assert result.misfit == 1
     assert result.effective_dimension == result.rank
+
+
+# With holes
+
+
+def holed(X, rate, seed=0):
+    return np.where(np.random.default_rng(seed).random(X.shape) < rate, np.nan, X)
+
+
+def test_seen_residuals_without_holes_are_residuals():
+    values = noise(np.array([4.0, 1.0, 0.2]), 50).values
+    weights = np.random.default_rng(0).integers(1, 4, 50).astype(float)
+    whole = Residuals(values, weights, weights.sum() - 7)
+    seen = SeenResiduals(values, weights, 7.0, None)
+    for name in ("covariance", "intensity", "freedom", "log_variance"):
+        np.testing.assert_allclose(getattr(seen, name), getattr(whole, name))
+    root = np.tri(3)
+    turned = Residuals(values @ root, weights, whole.freedom)
+    seen = seen._replace(root=root)
+    np.testing.assert_allclose(seen.covariance, turned.covariance)
+    np.testing.assert_allclose(seen.log_variance, turned.log_variance)
+
+
+def test_seen_residuals_are_unbiased():
+    """Of what is seen in each cell, a degree is lost for each feature."""
+    X = np.random.default_rng(0).normal(size=(4, 9, 3))
+    X[0, :4, 1] = X[2, :5, 0] = np.nan
+    apart = X + 100 * np.arange(4)[:, None, None]
+    rows = filled_rows(distinct_rows(apart.reshape(36, 3), np.ones(36)))
+    residuals = cell_residuals(rows, np.random.RandomState(0))
+    n_seen = np.count_nonzero(~np.isnan(X), axis=1)
+    expected = (n_seen * np.nanvar(X, axis=1, ddof=1)).sum(axis=0) / n_seen.sum(axis=0)
+    np.testing.assert_allclose(np.diag(residuals.covariance), expected)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.3])
+def test_holes_leave_what_is_learned_of_noise(rate):
+    rng = np.random.default_rng(0)
+    centers = 12 * np.eye(6)[rng.integers(0, 6, 2000)]
+    mixing = rng.normal(size=(6, 6)) / 3 + np.eye(6)
+    tails = np.sqrt(rng.chisquare(4, size=(2000, 1)) / 4)
+    for scale in (1.0, tails):
+        X = centers + rng.normal(size=(2000, 6)) @ mixing / scale
+        _, whole = prepared(X)
+        rows = filled_rows(distinct_rows(holed(X, rate), np.ones(2000)))
+        result = prepare(rows, np.random.RandomState(0), True)
+        np.testing.assert_allclose(result.misfit, whole.misfit, rtol=0.15)
+        np.testing.assert_allclose(
+            result.effective_dimension, whole.effective_dimension, rtol=0.1
+        )
+        np.testing.assert_allclose(result.metric, whole.metric, atol=0.25)
+        np.testing.assert_allclose(result.scale, whole.scale, rtol=0.1)
+
+
+def test_residuals_of_rounding_are_no_residuals():
+    """Rows that are as their whole cell where they are seen."""
+    values = np.vstack([noise(np.ones(3), 200).values, np.full((50, 3), 1e-17)])
+    seen = SeenResiduals(values, np.ones(250), 5.0, np.eye(3) + np.tri(3))
+    np.testing.assert_allclose(seen.log_variance, polygamma(1, 1.5), rtol=0.4)

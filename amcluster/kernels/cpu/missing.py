@@ -149,11 +149,12 @@ def solve_transposed(root, n_hidden, values, first=0):
 
 @kernel
 def expected_holes(row, memories, metric, scratch, squared, toward):
-    """Where the memories expect the hidden coordinates of a row, in a metric.
+    """How far the memories are from a row, where they expect its hidden coordinates.
 
-    Writes the least squared distances (K,) and, into toward (K, D), what the hidden
-    coordinates are then minus those of the row filled with 0. `scratch` keeps the row
-    and the root of A_hh. Returns the number of hidden coordinates and log det A_hh.
+    Writes the least squared distances (K,) and toward (K, D): `solve_transposed` makes
+    of toward[k] what memory k expects of the hidden coordinates, minus those of the
+    row filled with 0. `scratch` keeps the row and the root of A_hh. Returns the number
+    of hidden coordinates and log det A_hh.
     """
     filled, seen, hidden, image, projected, root = scratch
     n_clusters, n_features = memories.centers.shape
@@ -179,7 +180,6 @@ def expected_holes(row, memories, metric, scratch, squared, toward):
         for a in range(n_hidden):
             total -= values[a] * values[a]
         squared[k] = max(total, 0.0)
-        solve_transposed(root, n_hidden, values)
     return n_hidden, log_determinant
 
 
@@ -216,7 +216,7 @@ def metric_complete(rows, memories, metric, out):
     """Write the rows, with their holes filled by what is expected, into `out`."""
     n_clusters, n_features = memories.centers.shape
     scratch = scratch_for(n_features)
-    hidden = scratch[2]
+    _, _, hidden, mean, _, root = scratch
     p, squared = np.empty(n_clusters), np.empty(n_clusters)
     toward = np.empty((n_clusters, n_features))
     for i in range(rows.shape[0]):
@@ -228,11 +228,15 @@ def metric_complete(rows, memories, metric, out):
         for k in range(n_clusters):
             p[k] = memories.log_weights[k] + log_kernel(squared[k], here)
         softmax(p)
+        mean[:n_hidden] = 0.0
+        for k in range(n_clusters):
+            if p[k] < NEGLIGIBLE:
+                continue
+            solve_transposed(root, n_hidden, toward[k])
+            for a in range(n_hidden):
+                mean[a] += p[k] * toward[k, a]
         for a in range(n_hidden):
-            total = 0.0
-            for k in range(n_clusters):
-                total += p[k] * toward[k, a]
-            out[i, hidden[a]] = total
+            out[i, hidden[a]] = mean[a]
 
 
 @kernel
@@ -272,6 +276,7 @@ def metric_expectation(rows, weights, memories, metric, pulled):
             pulled[i] += u
             if p[k] < NEGLIGIBLE:
                 continue
+            solve_transposed(root, n_hidden, toward[k])
             for j in range(n_features):
                 sums[k, j] += u * filled[j]
             for a in range(n_hidden):

@@ -1,0 +1,155 @@
+"""Rows in the coordinates of a fit, and how they meet memories there.
+
+Coordinates mix features, so a row with holes has none. It is filled for those who need
+whole rows, and meets memories by what was seen of it.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ._blocks import rows_of, sum_over
+from ._canonical import DistinctRows, seen_means
+from ._missing import filled, marginal_logits, roughly_filled
+from .kernels import Memories, Metric, target
+
+
+class HoledRows(NamedTuple):
+    """Distinct rows with holes; whole rows to those that only look at `values`."""
+
+    values: np.ndarray  # (n_distinct, n_coordinates) filled, features @ root
+    weights: np.ndarray  # (n_distinct,)
+    offset: np.ndarray  # (n_coordinates,)
+    features: np.ndarray  # (n_distinct, n_coordinates) centred; NaN where missing
+    root: np.ndarray | None  # (n_coordinates, n_coordinates); None: the identity
+
+    has_holes = False  # in values
+
+    @property
+    def total_weight(self):
+        """The sum of all weights."""
+        return self.weights.sum()
+
+    @property
+    def seen_weight(self):
+        """The weight of all values that are not missing, in rows."""
+        return self.weights @ (~np.isnan(self.features)).mean(axis=1)
+
+    def drawn(self, numbers, weights):
+        """Some of the rows, with other weights."""
+        return self._replace(
+            values=self.values[numbers],
+            weights=weights,
+            features=self.features[numbers],
+        )
+
+    def in_features(self, memories):
+        """Memories in the coordinates of features."""
+        if self.root is None:
+            return memories
+        return memories._replace(centers=memories.centers @ np.linalg.inv(self.root))
+
+    def filled_by(self, memories):
+        """Each row with its holes filled as its likeliest memory expects them."""
+        of_rows, memories = labels(self, memories), self.in_features(memories)
+        features = self.features.copy()
+        for k in np.unique(of_rows):
+            alone = Memories(memories.centers[[k]], np.zeros(1), memories.beta)
+            inside = of_rows == k
+            features[inside] = filled(features[inside], alone, self.root)
+        return self._filled_with(features)
+
+    def filled_by_each_other(self):
+        """Each row with its holes filled as the others, taken as one kind, expect."""
+        mean = seen_means(self.features, self.weights)
+        rows = DistinctRows(self.features - mean, self.weights, mean, has_holes=True)
+        return self._filled_with(roughly_filled(rows).values + mean)
+
+    def _filled_with(self, features):
+        values = features if self.root is None else features @ self.root
+        return self._replace(values=np.ascontiguousarray(values, self.values.dtype))
+
+
+def filled_rows(rows):
+    """Distinct rows ready for a fit: as they are, or with their holes filled too."""
+    if not rows.has_holes:
+        return rows
+    whole = roughly_filled(rows)
+    return HoledRows(whole.values, rows.weights, rows.offset, rows.values, None)
+
+
+def coordinates(rows, matrix):
+    """Centred rows in the coordinates of a matrix, in their dtype.
+
+    Rows with holes are in the coordinates of features, and the matrix is diagonal
+    where features are constant.
+    """
+    values = np.ascontiguousarray(rows.values @ matrix, rows.values.dtype)
+    offset = np.zeros(matrix.shape[1], values.dtype)
+    if not isinstance(rows, HoledRows):
+        return DistinctRows(values, rows.weights, offset)
+    used = matrix.any(axis=1)  # constant features have no part in it
+    features, root = rows.features[:, used], matrix[used]
+    if np.array_equal(root, np.diag(np.diag(root))):  # then holes stay holes
+        features, root = features * np.diag(root).astype(features.dtype), None
+    return HoledRows(values, rows.weights, offset, np.ascontiguousarray(features), root)
+
+
+def expectation(rows, memories):
+    """Sums over rows under the posterior of Gaussian memories.
+
+    Rows with holes are filled as each memory expects them, and squared distances are
+    over what is seen.
+
+    Returns
+    -------
+    evidence : float
+        Weighted sum of the logsumexp of the logits.
+    counts : ndarray of shape (n_memories,)
+        Sums of weight times posterior, p.
+    sums : ndarray of shape (n_memories, n_coordinates)
+        Of p times row.
+    squares : float
+        Sum of p times squared distances.
+    """
+    if isinstance(rows, HoledRows):
+        return _expectation_with_holes(rows, memories)
+    evidence, counts, _, sums, squares = sum_over(
+        *(target().expectation, rows.values, rows.weights),
+        memories.astype(rows.values.dtype),
+        out=(np.empty(len(rows.values)),),
+        passes=4,
+    )
+    return evidence, counts, sums, squares
+
+
+def _expectation_with_holes(rows, memories):
+    values, out = rows.features, (np.empty(len(rows.features)),)
+    if rows.root is None:
+        evidence, counts, pulls, sums, squares = sum_over(
+            *(target().seen_expectation, values, rows.weights),
+            memories.astype(values.dtype),
+            out=out,
+            passes=8,
+        )
+        sums += (counts[:, None] - pulls) * memories.centers  # where holes are expected
+        return evidence, counts, sums, squares
+    memories = rows.in_features(memories).astype(np.float64)
+    evidence, counts, _, sums, squares, *_ = sum_over(
+        *(target().metric_expectation, values, rows.weights, memories),
+        Metric.of(rows.root, memories.centers),
+        out=out,
+        passes=8 + 2 * values.shape[1] // len(memories.centers),
+    )
+    return evidence, counts, sums @ rows.root, squares
+
+
+def labels(rows, memories):
+    """The memory of largest posterior of each row."""
+    if isinstance(rows, HoledRows):
+        memories = rows.in_features(memories)
+        logits, _ = marginal_logits(rows.features, memories, rows.root)
+        return logits.argmax(axis=1)
+    out = np.empty(len(rows.values), np.intp)
+    rows_of(target().label, rows.values, memories.astype(rows.values.dtype), out=(out,))
+    return out
