@@ -20,7 +20,7 @@ from sklearn.metrics.pairwise import nan_euclidean_distances
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._blocks import rows_of, sum_over
+from ._blocks import ROW_BY_ROW, rows_of, sum_over
 from ._callbacks import CallbackSupportMixin, Task, with_callbacks
 from ._canonical import distinct_rows
 from ._checks import check_number, check_sample_weight, check_seen, check_spread
@@ -332,7 +332,7 @@ class AssociativeClusterer(
         rows_of(
             *(target().trajectory, *self._network(X), dynamics),
             out=(out,),
-            passes=2 * n_steps,
+            passes=2 * n_steps * ROW_BY_ROW,
         )
         return out
 

@@ -19,6 +19,8 @@ BLOCK_NUMBERS = 1 << 18
 MIN_BLOCK_ROWS = 1 << 8
 MAX_BLOCK_ROWS = 1 << 14
 SERIAL_WORK = 1 << 25
+# Kernels that take one row after the other, not many as lanes, are slower by this.
+ROW_BY_ROW = 32
 # What a row costs besides: it is read, and written into.
 ROW_WORK = 64
 
@@ -44,7 +46,7 @@ def rows_of(kernel, X, memories, *settings, out, passes=1):
     out : tuple of ndarray
         Each with n_rows entries, overwritten.
     passes : int
-        How often a row meets every memory.
+        How often a row meets every memory, times ROW_BY_ROW if rows come one by one.
     """
 
     def run(rows):

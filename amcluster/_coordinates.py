@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._blocks import rows_of, sum_over
+from ._blocks import ROW_BY_ROW, rows_of, sum_over
 from ._canonical import DistinctRows, seen_means
 from ._missing import filled, marginal_logits, roughly_filled
 from .kernels import Memories, Metric, target
@@ -130,7 +130,7 @@ def _expectation_with_holes(rows, memories):
             *(target().seen_expectation, values, rows.weights),
             memories.astype(values.dtype),
             out=out,
-            passes=8,
+            passes=8 * ROW_BY_ROW,
         )
         sums += (counts[:, None] - pulls) * memories.centers  # where holes are expected
         return evidence, counts, sums, squares
@@ -139,7 +139,7 @@ def _expectation_with_holes(rows, memories):
         *(target().metric_expectation, values, rows.weights, memories),
         Metric.of(rows.root, memories.centers),
         out=out,
-        passes=8 + 2 * values.shape[1] // len(memories.centers),
+        passes=ROW_BY_ROW * (8 + 2 * values.shape[1] // len(memories.centers)),
     )
     return evidence, counts, sums @ rows.root, squares
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import softmax
 
-from ._blocks import rows_of, sum_over
+from ._blocks import ROW_BY_ROW, rows_of, sum_over
 from ._free_energy import FreeEnergy, Mixture, lower
 from ._likelihoods import Likelihood
 from ._seeding import partition_rows
@@ -23,8 +23,10 @@ FILLING_ROWS = 4000
 
 
 def has_holes(values):
-    """Whether something was not seen."""
-    return bool(np.isnan(values).any())
+    """Whether something was not seen: its square then makes the sum of squares NaN."""
+    flat = values.ravel(order="K")
+    with np.errstate(over="ignore"):
+        return bool(np.isnan(flat @ flat))
 
 
 def marginal_logits(X, memories, root=None):
@@ -46,13 +48,18 @@ def marginal_logits(X, memories, root=None):
     out = np.empty((len(X), len(memories.centers)), X.dtype)
     log_determinants = np.zeros(len(X))
     if root is None:
-        rows_of(target().seen_logits, X, memories.astype(X.dtype), out=(out,))
+        rows_of(
+            *(target().seen_logits, X, memories.astype(X.dtype)),
+            out=(out,),
+            passes=ROW_BY_ROW,
+        )
     else:
         memories = memories.astype(np.float64)
         metric = Metric.of(root, memories.centers)
         rows_of(
             *(target().metric_logits, X, memories, metric),
             out=(out, log_determinants),
+            passes=ROW_BY_ROW,
         )
     return out, log_determinants
 
@@ -66,7 +73,11 @@ def filled(X, memories, root=None):
     memories = memories.astype(np.float64)
     out = np.empty(X.shape, X.dtype)
     metric = Metric.of(root, memories.centers)
-    rows_of(target().metric_complete, X, memories, metric, out=(out,))
+    rows_of(
+        *(target().metric_complete, X, memories, metric),
+        out=(out,),
+        passes=ROW_BY_ROW,
+    )
     return out
 
 
@@ -157,7 +168,7 @@ class FreeEnergyWithHoles(FreeEnergy):
         evidence, counts, pulls, sums, squares, *rest = sum_over(
             *(kernel, values, weights, memories, *settings),
             out=(np.empty(len(values)),),
-            passes=passes,
+            passes=ROW_BY_ROW * passes,
         )
         normaliser = self.likelihood.log_normaliser(mixture.spread.beta, self.n_seen)
         log_density = evidence + weights @ normaliser

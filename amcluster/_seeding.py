@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._blocks import rows_of, sum_over
+from ._blocks import sum_over
 from .kernels import Memories, target
 
 # A hard phase ends when an iteration lowers the inertia by less than this part of it.
@@ -100,21 +100,22 @@ def k_means_plus_plus(rows, n_clusters, random_state):
     weight times their squared distance to the nearest seed so far.
     """
     values, weights = rows.values, rows.weights
-    cpu = target("cpu")
-    seeds = _centers(rows, [draw(weights, random_state.uniform())])
-    closest = np.full(len(values), inf, values.dtype)
+    closest, seeds = np.full(len(values), inf, values.dtype), []
+    candidates = _centers(rows, [draw(weights, random_state.uniform())])
     while True:
-        rows_of(cpu.approach, values, _hard(seeds[-1:]), rows.has_holes, out=(closest,))
+        nearer = np.empty((len(values), len(candidates)), values.dtype)
+        (potentials,) = sum_over(
+            target("cpu").potentials,
+            *(values, weights, _hard(candidates), rows.has_holes),
+            out=(closest, nearer),
+        )
+        best = potentials.argmin()
+        seeds.append(candidates[best])
+        closest = np.ascontiguousarray(nearer[:, best])
         mass = weights * closest
         if len(seeds) == n_clusters or not mass.any():
-            break
+            return np.resize(seeds, (n_clusters, values.shape[1]))
         candidates = _candidates(rows, mass, n_clusters, random_state)
-        (potentials,) = sum_over(
-            *(cpu.potentials, values, weights, _hard(candidates), rows.has_holes),
-            out=(closest,),
-        )
-        seeds = np.vstack([seeds, candidates[[potentials.argmin()]]])
-    return np.resize(seeds, (n_clusters, values.shape[1]))
 
 
 def partition_rows(rows, centers, trim=0.0):

@@ -280,15 +280,17 @@ def test_nearest(shape, dtype, holes):
 @cases
 @dtypes
 @holes
-def test_potentials_and_approach(shape, dtype, holes):
+def test_potentials(shape, dtype, holes):
     case = Case(shape, dtype)
     X = with_holes(case) if holes else case.X
     squares = seen_squares(X, case.mu)
     closest = np.full(case.n_rows, 0.9 * case.n_features, dtype)
-    (potentials,) = target().potentials(X, case.weights, case.memories, holes, closest)
+    nearer = np.empty(squares.shape, dtype)
+    (potentials,) = target().potentials(
+        X, case.weights, case.memories, holes, closest, nearer
+    )
+    case.close(nearer, np.minimum(closest[:, None], squares))
     case.close(potentials, case.weights @ np.minimum(closest[:, None], squares))
-    target().approach(X, case.memories, holes, closest)
-    case.close(closest, np.minimum(0.9 * case.n_features, squares.min(axis=1)))
 
 
 @dtypes

@@ -12,10 +12,9 @@ from .missing import (
 )
 from .posterior import label, log_evidence, logits, posterior, squared_error
 from .reconstruction import reconstruction_gradient, reconstruction_loss
-from .seeding import approach, nearest, potentials, swap_costs
+from .seeding import nearest, potentials, swap_costs
 
 __all__ = [
-    "approach",
     "expectation",
     "label",
     "log_evidence",

@@ -11,6 +11,8 @@ from .lanes import (
     padded_matrix,
     room,
     squared_distances,
+    store,
+    times,
     weighted_sums,
 )
 from .likelihoods import pull
@@ -59,11 +61,6 @@ def pull_rows(squared, p, w, memories, u, of_row):
                 squares[lane] *= pulls[lane]
 
 
-@kernel
 def project(rows, memories, matrix, out):
-    """Write rows @ matrix into `out`, row by row: no row depends on the others."""
-    for i in range(rows.shape[0]):
-        out[i] = out.dtype.type(0.0)
-        for j in range(matrix.shape[0]):
-            for c in range(matrix.shape[1]):
-                out[i, c] += rows[i, j] * matrix[j, c]
+    """Write rows @ matrix into `out`: no row depends on the others."""
+    store(times(padded_matrix(matrix.T), load(rows)), out)

@@ -51,7 +51,7 @@ def pays(memories, dynamics):
 
 
 class Network(NamedTuple):
-    """What the dynamics need of the memories, padded; m: what moves, f: what does not."""
+    """What the dynamics need of memories, padded; m: what moves, f: what does not."""
 
     n_clusters: int
     log_weights: np.ndarray  # (K,)

@@ -15,6 +15,7 @@ from .lanes import (
     room,
     squares,
     squares_of_seen,
+    store,
     weighted_sums,
 )
 
@@ -30,20 +31,17 @@ def distances(rows, memories, holes):
     return out
 
 
-def potentials(rows, weights, memories, holes, closest):
-    """Return sum_n w_n min(closest_n, |x_n - c|^2) for each center c, in a tuple."""
+def potentials(rows, weights, memories, holes, closest, nearer):
+    """Return sum_n w_n min(closest_n, |x_n - c|^2) for each center c, in a tuple.
+
+    Writes those minima into nearer (n_rows, n_centers).
+    """
     squared = distances(rows, memories, holes)
     near = load_lanes(closest, len(squared))
     np.minimum(squared, near[:, None], out=squared)
+    store(squared, nearer)
     w = load_lanes(weights, len(squared))
     return (weighted_sums(squared, w, len(memories.centers)),)
-
-
-def approach(rows, memories, holes, closest):
-    """Lower closest (n_rows,) to the squared distance to the nearest center."""
-    squared = distances(rows, memories, holes)[:, : len(memories.centers)]
-    near = squared.min(axis=1).ravel()
-    np.minimum(closest, near[: len(closest)], out=closest)
 
 
 def nearest(rows, weights, memories, holes, labels, first, second):
