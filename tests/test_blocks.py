@@ -40,12 +40,14 @@ def test_sums_add_over_any_split():
 def test_rows_do_not_depend_on_the_split(monkeypatch, block_work):
     expected = proba(X)
     monkeypatch.setattr(_blocks, "BLOCK_WORK", block_work)
+    monkeypatch.setattr(_blocks, "MIN_BLOCK_ROWS", 1)
     np.testing.assert_array_equal(proba(X), expected)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7])
 def test_sums_do_not_depend_on_the_threads(monkeypatch, threads):
     monkeypatch.setattr(_blocks, "BLOCK_WORK", 1000)
+    monkeypatch.setattr(_blocks, "MIN_BLOCK_ROWS", 10)
     expected = gradient(X, WEIGHTS)
     monkeypatch.setattr(_blocks, "SERIAL_WORK", 0)
     monkeypatch.setattr(_blocks, "n_threads", lambda: threads)
@@ -93,6 +95,7 @@ def test_layouts_agree_and_are_compiled_once():
 
 def test_an_error_in_a_thread_is_raised(monkeypatch):
     monkeypatch.setattr(_blocks, "BLOCK_WORK", 1000)
+    monkeypatch.setattr(_blocks, "MIN_BLOCK_ROWS", 10)
     monkeypatch.setattr(_blocks, "SERIAL_WORK", 0)
     monkeypatch.setattr(_blocks, "n_threads", lambda: 2)
 

@@ -103,7 +103,7 @@ def test_swaps_mend_bad_seeds(blobs):
     rows = rows_from(blobs)
     bad = partition_rows(rows, rows.values[:5].copy())
     stuck, _ = hard_phase(rows, bad, 100)
-    mended = swap_search(rows, stuck, random_state())
+    mended = swap_search(rows, stuck, random_state(), budget=600)
     best = KMeans(5, n_init=10, random_state=0).fit(rows.values).inertia_
     assert stuck.inertia > 1.5 * best
     np.testing.assert_allclose(mended.inertia, best, rtol=1e-3)
@@ -132,7 +132,6 @@ def test_what_a_swap_removes(blobs):
 
 def test_swaps_keep_to_their_budget(blobs, monkeypatch):
     calls = []
-    monkeypatch.setattr(_seeding, "SWAP_BUDGET", 10)
     monkeypatch.setattr(_seeding, "SWAP_FAILURES", 10**6)
     monkeypatch.setattr(
         _seeding,
@@ -141,8 +140,18 @@ def test_swaps_keep_to_their_budget(blobs, monkeypatch):
     )
     rows = rows_from(blobs)
     partition = partition_rows(rows, rows.values[:5].copy())
-    swap_search(rows, partition, random_state())
+    swap_search(rows, partition, random_state(), budget=10)
     assert 10 <= len(calls) <= 10 + 1 + _seeding.SWAP_ITERATIONS + 100
+
+
+def test_the_hard_phase_ends_where_it_cannot_reach_the_bar():
+    rows = rows_from(random_state().uniform(size=(500, 2)))
+    partition = partition_rows(rows, rows.values[:8].copy())
+    ended, n_all = hard_phase(rows, partition, 20)
+    assert hard_phase(rows, partition, 20, bar=1.01 * ended.inertia)[1] == n_all
+    given_up, n_iter = hard_phase(rows, partition, 20, bar=0.9 * ended.inertia)
+    assert n_iter < n_all
+    assert given_up.inertia > ended.inertia
 
 
 @pytest.mark.parametrize("n_clusters", [1, 4, 5])
