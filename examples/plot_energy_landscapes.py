@@ -23,7 +23,7 @@ from amcluster import (
 )
 
 X, _ = make_blobs(
-    [100, 200, 60], centers=[[0, 0], [20, 0], [12, 22]], cluster_std=1.5, random_state=0
+    [100, 200, 60], centers=[[0, 0], [20, 0], [12, 22]], cluster_std=1.0, random_state=0
 )
 
 # %%
@@ -103,7 +103,7 @@ figure, axes = plt.subplots(
 for ax, (name, network) in zip(axes, networks.items(), strict=True):
     display = EnergyLandscapeDisplay.from_estimator(network, X, ax=ax)
     new = (display.basins == -1).mean()
-    ax.set(title=f"{name}\n{new:.0%} of the plane ends at the base measure")
+    ax.set(title=f"{name}\n{new:.0%} end at the base measure")
     ax.set(aspect="equal", ylabel="")
 axes[0].set_ylabel("x1")
 plt.show()

@@ -96,6 +96,7 @@ plt.show()
 # %%
 # CLAM takes clusters to be equally likely and sets beta as if they did not overlap: its
 # posteriors rank rows well and say too much. `CLAMELBOClusterer` learns weights and
-# beta and is calibrated where clusters are round; elongated ones need
-# ``metric="learned"``. On real data nobody's posterior is calibrated by itself: compare
-# with labels where you have some.
+# beta and is calibrated where clusters are round. Elongated ones it cuts the other way,
+# so that its posteriors say nothing of the truth; they need ``metric="learned"``. On
+# real data no posterior is calibrated by itself: compare with labels where you have
+# some.
