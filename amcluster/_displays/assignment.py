@@ -152,7 +152,8 @@ class AssignmentDisplay:
         mean = self.entropies_.mean(axis=0)
         self.ax_.plot(mean, color="black", linewidth=2, label="mean of the rows")
         self.ax_.set(ylabel="entropy of the posterior (nats)")
-        self.ax_.set_ylim(bottom=0)
+        # The legend is above all lines.
+        self.ax_.set_ylim(0, max(1.25 * self.entropies_.max(), 0.1))
         self.ax_.legend(loc="upper right")
 
     def _draw_posteriors(self, row):

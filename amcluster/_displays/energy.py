@@ -255,7 +255,7 @@ class EnergyLandscapeDisplay:
 
     def _draw_energy(self, **kwargs):
         low, high = self.energy.min(), self.energy.max()
-        style = {"colors": GREY, "linewidths": 0.7, "zorder": 1}
+        style = {"colors": GREY, "linewidths": 0.7, "linestyles": "solid", "zorder": 1}
         # Energies rise with the square of the distance: so do the levels.
         style["levels"] = low + (high - low) * np.linspace(0, 1, 22)[1:-1] ** 2
         self.contours_ = self.ax_.contour(
