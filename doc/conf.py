@@ -28,8 +28,8 @@ exclude_patterns = ["_build", "sg_execution_times.rst"]
 templates_path = ["templates"]
 default_role = "literal"
 
-# A name of this library that leads nowhere is an error. Others' names are not looked up:
-# the documentation has to build without a network.
+# A name of this library that leads nowhere is an error. Those of others are not looked
+# up: the documentation has to build without a network.
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(?!amcluster|CLAM|CRP|Associative|\w+Display).*"),
@@ -58,6 +58,10 @@ ORDER = [
     "plot_missing.py",
     "plot_stream.py",
     "plot_colour_quantization.py",
+    "plot_1_how_it_works.py",
+    "plot_2_beta.py",
+    "plot_3_uncertainty.py",
+    "plot_4_number_of_clusters.py",
     "*",
 ]
 sphinx_gallery_conf = {
