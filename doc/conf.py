@@ -74,5 +74,4 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "remove_config_comments": True,
     "show_memory": False,
-    "image_srcset": ["2x"],
 }

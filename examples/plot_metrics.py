@@ -28,7 +28,7 @@ MODELS = {
     ),
     "KMeans": lambda k, seed: KMeans(k, n_init=10, random_state=seed),
     "GaussianMixture, tied": lambda k, seed: GaussianMixture(
-        k, covariance_type="tied", n_init=5, random_state=seed
+        k, covariance_type="tied", n_init=3, random_state=seed
     ),
     "Agglomerative, Ward": lambda k, seed: AgglomerativeClustering(k),
     "Spectral": lambda k, seed: SpectralClustering(

@@ -6,6 +6,7 @@ import sys
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import entropy
 from sklearn.cluster import KMeans
@@ -143,6 +144,7 @@ def test_paths_are_trajectories(name, blobs):
 
 def test_more_features_are_projected_and_the_labels_say_so(real_sets):
     X, n_clusters = real_sets["wine"]
+    X = X + 10  # away from the origin
     clam = CLAMClusterer(n_clusters, random_state=0).fit(X)
     display = EnergyLandscapeDisplay.from_estimator(
         clam, X, starts=X[:2], grid_resolution=10
@@ -174,6 +176,19 @@ def test_a_pipeline_is_taken_apart(real_sets):
     np.testing.assert_allclose(
         memories, scaler.inverse_transform(clam.cluster_centers_)
     )
+
+
+def test_names_of_a_data_frame(blobs):
+    frame = pd.DataFrame(blobs, columns=["east", "north"])
+    clam = CLAMClusterer(2, random_state=0).set_output(transform="pandas").fit(frame)
+    landscape = EnergyLandscapeDisplay.from_estimator(clam, frame, starts=frame[:2])
+    assert (landscape.xlabel, landscape.ylabel) == ("east", "north")
+    assert AssignmentDisplay.from_estimator(clam, frame).posteriors.shape[2] == 2
+    ticks = MemoryDisplay.from_estimator(clam, frame).ax_.get_xticklabels()
+    assert [tick.get_text() for tick in ticks] == ["east", "north"]
+    assert list(clam.feature_names_in_) == ["east", "north"]
+    with pytest.raises(ValueError, match="feature names should match"):
+        MemoryDisplay.from_estimator(clam, frame.rename(columns={"east": "west"}))
 
 
 def test_a_pipeline_that_cannot_be_undone(blobs):

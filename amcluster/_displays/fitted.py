@@ -1,5 +1,6 @@
 """What a display is given: a fitted clusterer, perhaps at the end of a Pipeline."""
 
+from copy import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,8 @@ from .._base import AssociativeClusterer
 class Fitted(NamedTuple):
     """A clusterer, and the steps before it if it is the last of a Pipeline."""
 
-    clusterer: AssociativeClusterer
+    given: AssociativeClusterer
+    clusterer: AssociativeClusterer  # the same, but it takes arrays without names
     steps: Pipeline | None
 
     @classmethod
@@ -30,13 +32,15 @@ class Fitted(NamedTuple):
                 " ends in one."
             )
         check_is_fitted(clusterer)
-        return cls(clusterer, steps)
+        nameless = copy(clusterer)
+        vars(nameless).pop("feature_names_in_", None)
+        return cls(clusterer, nameless, steps)
 
     def rows(self, X):
         """X as the clusterer sees it."""
         if self.steps is not None:
             X = self.steps.transform(X)
-        return self.clusterer._check_X(X)
+        return self.given._check_X(X)
 
     def completed(self, X):
         """The same, with missing values where the memories expect them."""
@@ -53,7 +57,7 @@ class Fitted(NamedTuple):
     def feature_names(self):
         """Names of what the clusterer sees."""
         default = [f"x{i}" for i in range(self.clusterer.n_features_in_)]
-        return list(getattr(self.clusterer, "feature_names_in_", default))
+        return list(getattr(self.given, "feature_names_in_", default))
 
     @property
     def preparation(self):

@@ -108,10 +108,8 @@ class MemoryDisplay:
         fitted = Fitted.of(estimator, cls.__name__)
         check_number(n_nearest, "n_nearest", Integral, min_val=0)
         rows = fitted.rows(X)
-        labels, distances = (
-            method(rows)
-            for method in (fitted.clusterer.predict, fitted.clusterer.transform)
-        )
+        labels = fitted.clusterer.predict(rows)
+        distances = np.asarray(fitted.clusterer.transform(rows))  # a frame, perhaps
         memories = fitted.undone(fitted.clusterer.cluster_centers_)
         rows = fitted.undone(rows)
         undone = hasattr(fitted.steps, "inverse_transform")

@@ -83,7 +83,7 @@ X, _ = make_blobs(
 clam = CLAMClusterer(3, random_state=0).fit(X)
 display = EnergyLandscapeDisplay.from_estimator(clam, X)
 figure = display.figure_
-flow = clam.trajectory(X, n_steps=24, step_size=0.15)
+flow = clam.trajectory(X, n_steps=19, step_size=0.2)
 (dots,) = display.ax_.plot(*X.T, "o", color="black", markersize=4, alpha=0.7)
 
 
@@ -94,7 +94,7 @@ def draw(step):
     return (dots,)
 
 
-film = FuncAnimation(figure, draw, frames=25, interval=150)
+film = FuncAnimation(figure, draw, frames=20, interval=150)
 plt.show()
 
 # %%
