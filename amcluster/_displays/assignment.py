@@ -18,9 +18,6 @@ from .drawing import (
 )
 from .fitted import Fitted
 
-# Memories that never get more than this are drawn as one.
-SEEN = 0.02
-
 
 class AssignmentDisplay:
     """Posteriors of rows over the memories, step by step.
@@ -158,20 +155,19 @@ class AssignmentDisplay:
 
     def _draw_posteriors(self, row):
         posteriors = self.posteriors[row]
-        seen = np.flatnonzero(posteriors[1:].max(axis=0, initial=0) > SEEN)
-        if len(seen) > len(PALETTE):
-            largest = posteriors.max(axis=0)[seen].argsort()[-len(PALETTE) :]
-            seen = np.sort(seen[largest])
+        largest = (-posteriors.max(axis=0)).argsort(kind="stable")[: len(PALETTE)]
+        seen = np.sort(largest)
         others = 1 - posteriors[:, seen].sum(axis=1)
-        areas = [*posteriors[:, seen].T, np.maximum(others, 0)]
+        names = [f"memory {k}" for k in seen]
+        if posteriors.shape[1] > len(seen):
+            names.append("all others")
         shades = list(colours_of(seen))
         if len(set(shades)) < len(seen):
             shades = colours(len(seen))
-        names = [f"memory {k}" for k in seen]
         self.ax_.stackplot(
             np.arange(len(posteriors)),
-            areas,
-            labels=[*names, "all others"] if others.max() > SEEN else names,
+            [*posteriors[:, seen].T, np.maximum(others, 0)][: len(names)],
+            labels=names,
             colors=[*shades, GREY],
             edgecolor="white",
             linewidth=0.5,

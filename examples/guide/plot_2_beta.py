@@ -78,8 +78,8 @@ ax.legend()
 plt.show()
 
 # %%
-# Labels care much less than densities and posteriors do. Over most of this range of a
-# factor of 400 they are the same:
+# Labels care much less than densities and posteriors do. Over this range of a factor of
+# 400 they agree with the classes equally well:
 
 for factor, ari in zip(factors[::4], agreement[::4], strict=False):
     print(f"beta {factor * auto:6.3f}   ARI {ari:.3f}")

@@ -82,6 +82,6 @@ plt.show()
 
 # %%
 # The number of classes in a labelled set is not the number of clusters in it, either:
-# on breast_cancer, with two classes, five memories are found. The
+# on breast_cancer, with two classes, four or five memories are found. The
 # :doc:`benchmarks </benchmarks>` have the numbers found on fifteen sets and sixty sets
 # of blobs, where the exact one was found on all.
