@@ -81,16 +81,16 @@ X, _ = make_blobs(
     [60, 60, 60], centers=[[0, 0], [5, 0], [2, 4.5]], cluster_std=1.2, random_state=0
 )
 clam = CLAMClusterer(3, random_state=0).fit(X)
-display = EnergyLandscapeDisplay.from_estimator(clam, X)
-figure = display.figure_
+figure, ax = plt.subplots(figsize=(5, 4), layout="constrained")
+EnergyLandscapeDisplay.from_estimator(clam, X, ax=ax)
 flow = clam.trajectory(X, n_steps=19, step_size=0.2)
-(dots,) = display.ax_.plot(*X.T, "o", color="black", markersize=4, alpha=0.7)
+(dots,) = ax.plot(*X.T, "o", color="black", markersize=4, alpha=0.7)
 
 
 def draw(step):
     """Move the states."""
     dots.set_data(*flow[:, step].T)
-    display.ax_.set_title(f"step {step}")
+    ax.set_title(f"step {step}")
     return (dots,)
 
 

@@ -4,8 +4,8 @@ Choosing beta
 
 The inverse temperature :math:`\beta` says how wide a memory is: rows spread about it
 with variance :math:`1 / (2 \beta)` in each direction. Its unit is 1/length², so a value
-means nothing before the scale of X is known: 1.5, the value of a paper, is sharp for
-rows in metres and blurs everything for the same rows in kilometres. All estimators set
+means nothing before the scale of X is known: 1.5 may be just right for rows in metres,
+and blurs everything for the same rows in kilometres. All estimators set
 it from the data by default; this page shows what it does, for when you set it yourself.
 """
 
