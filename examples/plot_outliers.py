@@ -67,8 +67,4 @@ for ax, (name, model) in zip(axes, models.items(), strict=True):
 axes[0].set_ylabel("second principal component")
 axes[0].legend(loc="upper left")
 
-if plt.get_backend().lower() == "agg":
-    figure.savefig("outliers.png", dpi=120)
-    print("Figure saved as outliers.png")
-else:
-    plt.show()
+plt.show()

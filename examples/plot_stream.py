@@ -76,8 +76,4 @@ axes[2].axvline(20.5, color="0.6", linestyle=":")
 axes[2].set(xlabel="batch", title="What the network tells", ylim=(-0.1, 3.6))
 axes[2].legend(loc="upper left")
 
-if plt.get_backend().lower() == "agg":
-    figure.savefig("stream.png", dpi=120)
-    print("Figure saved as stream.png")
-else:
-    plt.show()
+plt.show()

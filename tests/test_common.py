@@ -136,10 +136,14 @@ def test_tags(estimator):
 
 def test_public_names():
     assert amcluster.__all__ == [
+        "AssignmentDisplay",
         "AssociativeImputer",
         "CLAMClusterer",
         "CLAMELBOClusterer",
         "CRPAssociativeClusterer",
+        "EnergyLandscapeDisplay",
+        "MemoryDisplay",
+        "ObjectiveDisplay",
     ]
     assert amcluster.__version__
 

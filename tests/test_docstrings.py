@@ -32,6 +32,11 @@ def public_names():
                 yield f"amcluster.{name}.{method}"
 
 
+@pytest.mark.parametrize("name", amcluster.__all__)
+def test_page_in_the_documentation(name):
+    assert f"   {name}\n" in (ROOT / "doc" / "api.rst").read_text()
+
+
 @pytest.mark.parametrize("name", list(public_names()))
 def test_docstring(name):
     config = ConfigParser()

@@ -1,0 +1,13 @@
+"""Pictures of fitted memories, in the manner of scikit-learn's displays."""
+
+from .assignment import AssignmentDisplay
+from .energy import EnergyLandscapeDisplay
+from .memory import MemoryDisplay
+from .objective import ObjectiveDisplay
+
+__all__ = [
+    "AssignmentDisplay",
+    "EnergyLandscapeDisplay",
+    "MemoryDisplay",
+    "ObjectiveDisplay",
+]

@@ -1,0 +1,52 @@
+"""What all displays draw with."""
+
+import numpy as np
+
+# Okabe and Ito's colours, which people with any colour vision can tell apart.
+PALETTE = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#D55E00",
+    "#F0E442",
+)
+GREY = "0.6"
+
+
+def axes(ax, who):
+    """The Axes to draw on: `ax`, or those of a new figure.
+
+    matplotlib is imported here, so that clustering does without it.
+    """
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            f"{who}.plot needs matplotlib, which is not installed. Install it with"
+            ' pip install "amcluster[plot]".'
+        ) from error
+    if ax is None:
+        _, ax = plt.subplots(layout="constrained")
+    return ax
+
+
+def colours(n_memories):
+    """A colour for each memory; beyond seven they come again."""
+    return [PALETTE[k % len(PALETTE)] for k in range(n_memories)]
+
+
+def colours_of(labels):
+    """The colour of the memory of each label."""
+    return np.take(PALETTE, np.asarray(labels) % len(PALETTE))
+
+
+def legend_beside(ax, **options):
+    """A legend to the right of the axes, where it hides no data."""
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, **options)
+
+
+def whole_ticks(ax):
+    """No ticks between whole numbers along x."""
+    ax.xaxis.get_major_locator().set_params(integer=True)
