@@ -15,7 +15,7 @@ import numpy as np
 # a kernel makes of it still fits a cache. Threads are started only for what would take
 # a millisecond or more without them.
 BLOCK_WORK = 1 << 25
-BLOCK_NUMBERS = 1 << 18
+BLOCK_NUMBERS = 1 << 20
 MIN_BLOCK_ROWS = 1 << 8
 MAX_BLOCK_ROWS = 1 << 14
 SERIAL_WORK = 1 << 25

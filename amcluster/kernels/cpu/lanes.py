@@ -16,6 +16,9 @@ import numpy as np
 from ._jit import kernel
 
 LANES = 64
+# Features that all memories meet before the next ones are looked at: they stay in the
+# first cache.
+CHUNK = 64
 
 
 def padded(n):
@@ -43,6 +46,14 @@ def load(rows):
     tiles[:, n_features:] = 0
     fill(rows, tiles)
     return tiles
+
+
+def distances(rows, centers):
+    """|row - center|^2 in tiles: `load` and `squares` for a tile after the other."""
+    n_tiles = -(-len(rows) // LANES)
+    out = np.empty((n_tiles, len(centers), LANES), rows.dtype)
+    fill_and_square(rows, centers, load(rows[:1]), out)
+    return out
 
 
 def load_lanes(values, n_tiles):
@@ -78,14 +89,29 @@ def fill(rows, tiles):
     """Write the rows into tiles."""
     last = rows.shape[0] - 1
     for tile in range(tiles.shape[0]):
-        for lane in range(0, LANES, 4):
-            i = tile * LANES + lane
-            r0, r1 = rows[min(i, last)], rows[min(i + 1, last)]
-            r2, r3 = rows[min(i + 2, last)], rows[min(i + 3, last)]
-            for j in range(rows.shape[1]):
-                lanes = tiles[tile, j]
-                lanes[lane], lanes[lane + 1] = r0[j], r1[j]
-                lanes[lane + 2], lanes[lane + 3] = r2[j], r3[j]
+        fill_tile(rows, tile * LANES, last, tiles[tile])
+
+
+@kernel
+def fill_tile(rows, start, last, tile):
+    """Write the rows from `start` on into a tile, the last one again where they end."""
+    for lane in range(0, LANES, 4):
+        i = start + lane
+        r0, r1 = rows[min(i, last)], rows[min(i + 1, last)]
+        r2, r3 = rows[min(i + 2, last)], rows[min(i + 3, last)]
+        for j in range(rows.shape[1]):
+            lanes = tile[j]
+            lanes[lane], lanes[lane + 1] = r0[j], r1[j]
+            lanes[lane + 2], lanes[lane + 3] = r2[j], r3[j]
+
+
+@kernel
+def fill_and_square(rows, centers, tiles, out):
+    """Write |row - center|^2 into out, through room for one tile."""
+    last = rows.shape[0] - 1
+    for tile in range(out.shape[0]):
+        fill_tile(rows, tile * LANES, last, tiles[0])
+        squares(tiles, centers, out[tile : tile + 1])
 
 
 @kernel
@@ -137,20 +163,23 @@ def squares(tiles, centers, out):
     zero = tiles.dtype.type(0.0)
     for tile in range(tiles.shape[0]):
         rows, values = tiles[tile], out[tile]
-        for k in range(0, centers.shape[0], 4):
-            o0, o1, o2, o3 = values[k], values[k + 1], values[k + 2], values[k + 3]
+        for k in range(centers.shape[0]):
             for lane in range(LANES):
-                o0[lane] = o1[lane] = o2[lane] = o3[lane] = zero
-            for j in range(0, centers.shape[1], 4):
-                x0, x1, x2, x3 = rows[j], rows[j + 1], rows[j + 2], rows[j + 3]
-                c0, c1 = four(centers[k], j), four(centers[k + 1], j)
-                c2, c3 = four(centers[k + 2], j), four(centers[k + 3], j)
-                for lane in range(LANES):
-                    x = x0[lane], x1[lane], x2[lane], x3[lane]
-                    o0[lane] += squared_differences(x, c0)
-                    o1[lane] += squared_differences(x, c1)
-                    o2[lane] += squared_differences(x, c2)
-                    o3[lane] += squared_differences(x, c3)
+                values[k, lane] = zero
+        for first in range(0, centers.shape[1], CHUNK):
+            beyond = min(first + CHUNK, centers.shape[1])
+            for k in range(0, centers.shape[0], 4):
+                o0, o1, o2, o3 = values[k], values[k + 1], values[k + 2], values[k + 3]
+                for j in range(first, beyond, 4):
+                    x0, x1, x2, x3 = rows[j], rows[j + 1], rows[j + 2], rows[j + 3]
+                    c0, c1 = four(centers[k], j), four(centers[k + 1], j)
+                    c2, c3 = four(centers[k + 2], j), four(centers[k + 3], j)
+                    for lane in range(LANES):
+                        x = x0[lane], x1[lane], x2[lane], x3[lane]
+                        o0[lane] += squared_differences(x, c0)
+                        o1[lane] += squared_differences(x, c1)
+                        o2[lane] += squared_differences(x, c2)
+                        o3[lane] += squared_differences(x, c3)
 
 
 @kernel
@@ -159,20 +188,23 @@ def product(matrix, tiles, out):
     zero = tiles.dtype.type(0.0)
     for tile in range(tiles.shape[0]):
         rows, values = tiles[tile], out[tile]
-        for k in range(0, matrix.shape[0], 4):
-            o0, o1, o2, o3 = values[k], values[k + 1], values[k + 2], values[k + 3]
+        for k in range(matrix.shape[0]):
             for lane in range(LANES):
-                o0[lane] = o1[lane] = o2[lane] = o3[lane] = zero
-            for j in range(0, matrix.shape[1], 4):
-                x0, x1, x2, x3 = rows[j], rows[j + 1], rows[j + 2], rows[j + 3]
-                c0, c1 = four(matrix[k], j), four(matrix[k + 1], j)
-                c2, c3 = four(matrix[k + 2], j), four(matrix[k + 3], j)
-                for lane in range(LANES):
-                    x = x0[lane], x1[lane], x2[lane], x3[lane]
-                    o0[lane] += inner_product(x, c0)
-                    o1[lane] += inner_product(x, c1)
-                    o2[lane] += inner_product(x, c2)
-                    o3[lane] += inner_product(x, c3)
+                values[k, lane] = zero
+        for first in range(0, matrix.shape[1], CHUNK):
+            beyond = min(first + CHUNK, matrix.shape[1])
+            for k in range(0, matrix.shape[0], 4):
+                o0, o1, o2, o3 = values[k], values[k + 1], values[k + 2], values[k + 3]
+                for j in range(first, beyond, 4):
+                    x0, x1, x2, x3 = rows[j], rows[j + 1], rows[j + 2], rows[j + 3]
+                    c0, c1 = four(matrix[k], j), four(matrix[k + 1], j)
+                    c2, c3 = four(matrix[k + 2], j), four(matrix[k + 3], j)
+                    for lane in range(LANES):
+                        x = x0[lane], x1[lane], x2[lane], x3[lane]
+                        o0[lane] += inner_product(x, c0)
+                        o1[lane] += inner_product(x, c1)
+                        o2[lane] += inner_product(x, c2)
+                        o3[lane] += inner_product(x, c3)
 
 
 @kernel

@@ -206,11 +206,17 @@ class Back(NamedTuple):
 
 
 class Slopes(NamedTuple):
-    """Sums over rows of what the gradient is made of, in float64."""
+    """Sums over rows of what the gradient is made of, in float64.
+
+    The gradient with respect to G, twice, is the sum over steps of ``step sigma
+    gamma^T + r alpha^T``. As alpha is a sum of earlier sigma, and gamma one of later r
+    and the last alpha, the second part is the transposed of the first but for `ends`.
+    """
 
     of_m: np.ndarray  # (K, D) sum of p x^T
     of_f: np.ndarray  # (K, D) sum of q x^T
-    between: np.ndarray  # (K, K) the gradient with respect to G, twice
+    between: np.ndarray  # (K, K) sum of step sigma gamma^T over steps
+    ends: np.ndarray  # (K, K) sum of 2 w alpha alpha^T, of the last alpha
     diagonal: np.ndarray  # (n_clusters,) what its diagonal has less
     total: np.ndarray  # (n_clusters,) sum of r
 
@@ -222,7 +228,8 @@ def gradient(rows, weights, memories, dynamics):
     transposed = np.ascontiguousarray(network.centers_m.T)
     shape, n = network.centers_m.shape, network.n_clusters
     slopes = Slopes(
-        *(np.zeros(shape), np.zeros(shape), np.zeros(network.between.shape)),
+        *(np.zeros(shape), np.zeros(shape)),
+        *(np.zeros_like(network.between, float) for _ in range(2)),
         *(np.zeros(n), np.zeros(n)),
     )
     way = Way.empty(network)
@@ -262,6 +269,7 @@ def go_back(w, network, way, back, slopes):
         for lane in range(LANES):
             gamma[0, k, lane] = (w[lane] + w[lane]) * way.alphas[last, 0, k, lane]
             p[0, k, lane] = q[0, k, lane] = zero
+    add_products(gamma, way.alphas[last], slopes.ends)
     for t in range(last - 1, -1, -1):
         step, sigma, sees = network.steps[t], way.posteriors[t], t > 0 or network.sees
         rest, left = way.rests[t] if sees else zero, one - step
@@ -286,8 +294,6 @@ def go_back(w, network, way, back, slopes):
                 weight[lane] = left * weight[lane] + turn[lane]
         if sees:
             add_weighted(r, ones, slopes.diagonal)
-        if t > 0:
-            add_products(r, way.alphas[t], slopes.between)
         for lane in range(LANES):
             e[lane] *= left
 
@@ -295,7 +301,8 @@ def go_back(w, network, way, back, slopes):
 def gradients(slopes, memories, network):
     """d centers (K, D) and d log_weights (K,)."""
     n_clusters, n_features = memories.centers.shape
-    between, numbers = slopes.between, np.arange(n_clusters)
+    between = slopes.between + slopes.between.T - slopes.ends
+    numbers = np.arange(n_clusters)
     between[numbers, numbers] -= slopes.diagonal
     transposed = np.ascontiguousarray(network.centers_m.T)
     through = inner_products(between.astype(transposed.dtype), transposed)

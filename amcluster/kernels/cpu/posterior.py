@@ -6,7 +6,7 @@ import numpy as np
 
 from ._jit import kernel
 from .elementary import exp, log
-from .lanes import LANES, load, padded_matrix, squared_distances, store
+from .lanes import LANES, distances, padded_matrix, store
 from .likelihoods import log_kernel
 
 
@@ -50,17 +50,17 @@ def posterior_at(state, memories, out):
     return softmax(out)
 
 
-def logits_of(tiles, memories):
+def logits_of(rows, memories):
     """Logits in tiles."""
-    values = squared_distances(tiles, padded_matrix(memories.centers))
+    values = distances(rows, padded_matrix(memories.centers))
     to_logits(values, memories, values)
     return values
 
 
-def posteriors_of(tiles, memories):
+def posteriors_of(rows, memories):
     """Posteriors in tiles, and the log evidence in lanes."""
-    values = logits_of(tiles, memories)
-    evidence = np.empty((len(tiles), LANES), tiles.dtype)
+    values = logits_of(rows, memories)
+    evidence = np.empty((len(values), LANES), values.dtype)
     to_posteriors(values, len(memories.log_weights), evidence)
     return values, evidence
 
@@ -126,17 +126,17 @@ def to_posteriors(logits, n_clusters, evidence):
 
 def logits(rows, memories, out):
     """Write the logits into out (n_rows, n_clusters)."""
-    store(logits_of(load(rows), memories), out)
+    store(logits_of(rows, memories), out)
 
 
 def posterior(rows, memories, out):
     """Write p(k | x) into out (n_rows, n_clusters)."""
-    store(posteriors_of(load(rows), memories)[0], out)
+    store(posteriors_of(rows, memories)[0], out)
 
 
 def label(rows, memories, out):
     """Write argmax_k p(k | x) into out (n_rows,); of equal ones the first."""
-    largest_logit(logits_of(load(rows), memories), len(memories.log_weights), out)
+    largest_logit(logits_of(rows, memories), len(memories.log_weights), out)
 
 
 @kernel
@@ -161,14 +161,11 @@ def largest_logit(logits, n_clusters, out):
 
 def log_evidence(rows, memories, out):
     """Write logsumexp_k of the logits into out (n_rows,)."""
-    _, evidence = posteriors_of(load(rows), memories)
+    _, evidence = posteriors_of(rows, memories)
     out[:] = evidence.ravel()[: len(out)]
 
 
-@kernel
 def squared_error(rows, weights, memories, labels):
     """Return the weighted sum of |x - center of its label|^2, in a tuple."""
-    total = 0.0
-    for i in range(rows.shape[0]):
-        total += weights[i] * squared_distance(rows[i], memories.centers[labels[i]])
-    return (total,)
+    away = rows - memories.centers[labels]
+    return (np.einsum("nd,nd->n", away, away) @ weights,)

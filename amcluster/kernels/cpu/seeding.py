@@ -9,25 +9,25 @@ import numpy as np
 from ._jit import kernel
 from .lanes import (
     LANES,
+    distances,
     load,
     load_lanes,
     padded_matrix,
     room,
-    squares,
     squares_of_seen,
     store,
     weighted_sums,
 )
 
 
-def distances(rows, memories, holes):
+def distances_seen(rows, memories, holes):
     """Squared distances of the rows to the centers, in tiles."""
-    tiles, centers = load(rows), padded_matrix(memories.centers)
+    centers = padded_matrix(memories.centers)
+    if not holes:
+        return distances(rows, centers)
+    tiles = load(rows)
     out = room(tiles, len(centers))
-    if holes:
-        squares_of_seen(tiles, centers, out)
-    else:
-        squares(tiles, centers, out)
+    squares_of_seen(tiles, centers, out)
     return out
 
 
@@ -36,7 +36,7 @@ def potentials(rows, weights, memories, holes, closest, nearer):
 
     Writes those minima into nearer (n_rows, n_centers).
     """
-    squared = distances(rows, memories, holes)
+    squared = distances_seen(rows, memories, holes)
     near = load_lanes(closest, len(squared))
     np.minimum(squared, near[:, None], out=squared)
     store(squared, nearer)
@@ -51,7 +51,7 @@ def nearest(rows, weights, memories, holes, labels, first, second):
     center, and with holes the weight of what is seen: (K,), (K, D), (K,), (K, D).
     """
     shape = memories.centers.shape
-    two_nearest(distances(rows, memories, holes), shape[0], labels, first, second)
+    two_nearest(distances_seen(rows, memories, holes), shape[0], labels, first, second)
     counts = np.bincount(labels, weights, shape[0])
     inertia = np.bincount(labels, weights * first, shape[0])
     sums, seen = np.zeros(shape), np.zeros(shape)
@@ -104,23 +104,13 @@ def swap_costs(rows, weights, memories, n_clusters, holes, labels, first, second
     added and nothing removed, and extra (C, K), what removing center k then adds: rows
     of k go to the candidate or to their second nearest center, whichever is nearer.
     """
-    squared = distances(rows, memories, holes)
-    kept = np.zeros(len(memories.centers))
-    extra = np.zeros((len(kept), n_clusters))
-    add_swaps(squared, weights, labels, first, second, kept, extra)
-    return kept, extra
-
-
-@kernel
-def add_swaps(squared, weights, labels, first, second, kept, extra):
-    """Add to the costs of swaps."""
-    for tile in range(squared.shape[0]):
-        start = tile * LANES
-        for c in range(kept.shape[0]):
-            values = squared[tile, c]
-            for lane in range(min(LANES, labels.shape[0] - start)):
-                i, distance = start + lane, values[lane]
-                stays = min(first[i], distance)
-                kept[c] += weights[i] * stays
-                moves = min(second[i], distance) - stays
-                extra[c, labels[i]] += weights[i] * moves
+    n_candidates = len(memories.centers)
+    squared = np.empty((len(rows), n_candidates), rows.dtype)
+    store(distances_seen(rows, memories, holes), squared)
+    stays = np.minimum(squared, first[:, None])
+    moves = np.minimum(squared, second[:, None]) - stays
+    extra = [
+        np.bincount(labels, weights * moves[:, c], n_clusters)
+        for c in range(n_candidates)
+    ]
+    return weights @ stays, np.array(extra)
