@@ -43,6 +43,10 @@ def lbfgs(loss, theta, *, max_iter, tol, keep_alive, watch):
     # 2 / len(theta), since each memory has its share of the rows and each feature its
     # share of the variance; in this unit the first step is the one that fits it.
     unit = np.linalg.norm(gradient) * len(theta) / 2 or 1.0
+    # Such a step gains half its length times the gradient. Where that is not worth an
+    # iteration, a line search would look for gains that rounding hides.
+    if unit * np.linalg.norm(gradient) / 2 <= tol:
+        return best
 
     def scaled(x):
         value, gradient = loss.loss_and_gradient(x * unit)

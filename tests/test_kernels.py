@@ -20,6 +20,7 @@ SHAPES = [
     (5, 4, 1, 3),
     (6, 2, 9, 4),
     (9, 67, 33, 2),
+    (5, 70, 4, 3),
 ]
 TOLERANCE = {np.float64: 1e-10, np.float32: 1e-4}
 cases = pytest.mark.parametrize("shape", SHAPES, ids=str)

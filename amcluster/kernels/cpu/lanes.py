@@ -19,6 +19,10 @@ LANES = 64
 # Features that all memories meet before the next ones are looked at: they stay in the
 # first cache.
 CHUNK = 64
+# Where so many times the centers are no more than the features (or than so many), it
+# costs less to take one row after the other, along its features, than to bring rows
+# into tiles.
+FEW, MANY = 16, 512
 
 
 def padded(n):
@@ -49,10 +53,14 @@ def load(rows):
 
 
 def distances(rows, centers):
-    """|row - center|^2 in tiles: `load` and `squares` for a tile after the other."""
-    n_tiles = -(-len(rows) // LANES)
-    out = np.empty((n_tiles, len(centers), LANES), rows.dtype)
-    fill_and_square(rows, centers, load(rows[:1]), out)
+    """|row - center|^2 in tiles, without the rows in tiles."""
+    n_tiles, (n_centers, n_features) = -(-len(rows) // LANES), centers.shape
+    out = np.empty((n_tiles, padded(n_centers), LANES), rows.dtype)
+    if n_centers * FEW <= min(n_features, MANY):
+        out[:, n_centers:] = 0
+        square_rows(rows, np.ascontiguousarray(centers), out)
+    else:
+        fill_and_square(rows, padded_matrix(centers), load(rows[:1]), out)
     return out
 
 
@@ -112,6 +120,19 @@ def fill_and_square(rows, centers, tiles, out):
     for tile in range(out.shape[0]):
         fill_tile(rows, tile * LANES, last, tiles[0])
         squares(tiles, centers, out[tile : tile + 1])
+
+
+@kernel
+def square_rows(rows, centers, out):
+    """Write |row - center|^2 into out, row by row."""
+    for i in range(out.shape[0] * LANES):
+        row, tile, lane = rows[min(i, rows.shape[0] - 1)], i // LANES, i % LANES
+        for k in range(centers.shape[0]):
+            total = row.dtype.type(0.0)
+            for j in range(row.shape[0]):
+                difference = row[j] - centers[k, j]
+                total += difference * difference
+            out[tile, k, lane] = total
 
 
 @kernel

@@ -6,7 +6,7 @@ import numpy as np
 
 from ._jit import kernel
 from .elementary import exp, log
-from .lanes import LANES, distances, padded_matrix, store
+from .lanes import LANES, distances, store
 from .likelihoods import log_kernel
 
 
@@ -52,7 +52,7 @@ def posterior_at(state, memories, out):
 
 def logits_of(rows, memories):
     """Logits in tiles."""
-    values = distances(rows, padded_matrix(memories.centers))
+    values = distances(rows, memories.centers)
     to_logits(values, memories, values)
     return values
 

@@ -22,12 +22,11 @@ from .lanes import (
 
 def distances_seen(rows, memories, holes):
     """Squared distances of the rows to the centers, in tiles."""
-    centers = padded_matrix(memories.centers)
     if not holes:
-        return distances(rows, centers)
+        return distances(rows, memories.centers)
     tiles = load(rows)
-    out = room(tiles, len(centers))
-    squares_of_seen(tiles, centers, out)
+    out = room(tiles, len(memories.centers))
+    squares_of_seen(tiles, padded_matrix(memories.centers), out)
     return out
 
 
