@@ -18,10 +18,11 @@ BLOCK_WORK = 1 << 25
 BLOCK_NUMBERS = 1 << 20
 MIN_BLOCK_ROWS = 1 << 8
 MAX_BLOCK_ROWS = 1 << 14
-SERIAL_WORK = 1 << 25
+SERIAL_WORK = 1 << 24
 # Kernels that take one row after the other, not many as lanes, are slower by this.
 ROW_BY_ROW = 32
-# What a row costs besides: it is read, and written into.
+# What a posterior of one memory costs, and what a row costs besides.
+POSTERIOR_WORK = 8
 ROW_WORK = 64
 
 
@@ -82,7 +83,7 @@ def _block(X, rows):
 
 def _run(task, n_rows, shape, passes):
     n_clusters, n_features = shape
-    work_per_row = passes * n_clusters * n_features + ROW_WORK
+    work_per_row = passes * n_clusters * (n_features + POSTERIOR_WORK) + ROW_WORK
     size = min(BLOCK_WORK // work_per_row, BLOCK_NUMBERS // (n_clusters + n_features))
     size = int(np.clip(size, MIN_BLOCK_ROWS, MAX_BLOCK_ROWS))
     size -= size % MIN_BLOCK_ROWS

@@ -130,7 +130,7 @@ def _expectation_with_holes(rows, memories):
             *(target().seen_expectation, values, rows.weights),
             memories.astype(values.dtype),
             out=out,
-            passes=8 * ROW_BY_ROW,
+            passes=4,
         )
         sums += (counts[:, None] - pulls) * memories.centers  # where holes are expected
         return evidence, counts, sums, squares

@@ -48,11 +48,7 @@ def marginal_logits(X, memories, root=None):
     out = np.empty((len(X), len(memories.centers)), X.dtype)
     log_determinants = np.zeros(len(X))
     if root is None:
-        rows_of(
-            *(target().seen_logits, X, memories.astype(X.dtype)),
-            out=(out,),
-            passes=ROW_BY_ROW,
-        )
+        rows_of(target().seen_logits, X, memories.astype(X.dtype), out=(out,))
     else:
         memories = memories.astype(np.float64)
         metric = Metric.of(root, memories.centers)
@@ -160,15 +156,16 @@ class FreeEnergyWithHoles(FreeEnergy):
         """The E-step: the free energy and what the M-step needs."""
         memories, root = self.memories_of(mixture)
         values, weights = self.rows.values, self.rows.weights
-        kernel, settings, passes = target().seen_expectation, (), 8
+        kernel, settings, passes = target().seen_expectation, (), 4
         if root is not None:
             settings = (Metric.of(root, memories.centers),)
             kernel = target().metric_expectation
-            passes += 2 * self.n_features // len(mixture.weights)  # for the covariance
+            of_covariance = 2 * self.n_features // len(mixture.weights)
+            passes = ROW_BY_ROW * (8 + of_covariance)
         evidence, counts, pulls, sums, squares, *rest = sum_over(
             *(kernel, values, weights, memories, *settings),
             out=(np.empty(len(values)),),
-            passes=ROW_BY_ROW * passes,
+            passes=passes,
         )
         normaliser = self.likelihood.log_normaliser(mixture.spread.beta, self.n_seen)
         log_density = evidence + weights @ normaliser

@@ -4,7 +4,7 @@ import numpy as np
 
 from . import memory_space
 from ._jit import kernel
-from .lanes import load, padded_matrix, squared_distances, store, times
+from .lanes import LANES, load, padded_matrix, product, squares, store
 from .missing import fill_zeros, seen_squares
 from .posterior import posterior_at, softmax, to_logits, to_posteriors
 
@@ -76,23 +76,51 @@ def rest(rows, memories, dynamics, tolerance, out, shift):
     if dynamics.holes:
         rest_with_holes(rows, memories, dynamics, tolerance, out, shift)
         return
-    state, centers = load(rows), padded_matrix(memories.centers)
-    transposed, step = np.ascontiguousarray(centers.T), dynamics.step_size
-    moves = padded_matrix(dynamics.moves[:, None])[:, :1]
-    moved = np.full(state[:, 0].shape, np.inf, state.dtype)
-    evidence, moving = np.empty_like(moved), np.ones_like(moved, dtype=bool)
-    for _ in range(dynamics.n_steps):
-        p = squared_distances(state, centers)
-        to_logits(p, memories, p)
-        to_posteriors(p, len(memories.log_weights), evidence)
-        away = (times(transposed, p) - state) * (moves * moving[:, None])
-        np.copyto(moved, np.sqrt(np.square(away).sum(axis=1)), where=moving)
-        state += step * away
-        moving &= moved > tolerance
-        if not moving.any():
-            break
-    store(state, out)
+    tiles, centers = load(rows), padded_matrix(memories.centers)
+    moved = np.full((len(tiles), LANES), np.inf, rows.dtype)
+    transposed = np.ascontiguousarray(centers.T)
+    settle(tiles, memories, centers, transposed, dynamics, tolerance, moved)
+    store(tiles, out)
     shift[:] = moved.ravel()[: len(shift)]
+
+
+@kernel
+def settle(tiles, memories, centers, transposed, dynamics, tolerance, moved):
+    """Replace states by where they rest; write the lengths of their last moves."""
+    p = np.empty((1, centers.shape[0], LANES), tiles.dtype)
+    toward = np.empty((1, centers.shape[1], LANES), tiles.dtype)
+    evidence, step = np.empty((1, LANES), tiles.dtype), np.empty(LANES, tiles.dtype)
+    for tile in range(tiles.shape[0]):
+        state = tiles[tile : tile + 1]
+        for lane in range(LANES):
+            step[lane] = dynamics.step_size
+        for _ in range(dynamics.n_steps):
+            squares(state, centers, p)
+            to_logits(p, memories, p)
+            to_posteriors(p, memories.log_weights.shape[0], evidence)
+            product(transposed, p, toward)
+            move(state[0], toward[0], dynamics.moves, step, moved[tile])
+            n_moving = 0
+            for lane in range(LANES):
+                if moved[tile, lane] <= tolerance:
+                    step[lane] = 0.0
+                n_moving += step[lane] > 0.0
+            if n_moving == 0:
+                break
+
+
+@kernel
+def move(state, toward, moves, step, moved):
+    """Take a step; write the length of u - v of each lane that has not come to rest."""
+    squared = np.zeros(LANES, state.dtype)
+    for j in range(moves.shape[0]):
+        for lane in range(LANES):
+            away = moves[j] * (toward[j, lane] - state[j, lane])
+            squared[lane] += away * away
+            state[j, lane] += step[lane] * away
+    for lane in range(LANES):
+        if step[lane] > 0.0:
+            moved[lane] = np.sqrt(squared[lane])
 
 
 @kernel

@@ -15,10 +15,20 @@ import math
 
 import numpy as np
 
-from .. import Memories
+from .. import GAUSSIAN, Memories
 from ._jit import kernel
+from .lanes import (
+    add_products,
+    load,
+    load_lanes,
+    padded_matrix,
+    room,
+    squares_of_seen,
+    store,
+    weighted_sums,
+)
 from .likelihoods import log_kernel, pull
-from .posterior import softmax
+from .posterior import softmax, to_logits, to_posteriors
 
 # A posterior less than this adds nothing that rounding leaves of the others.
 NEGLIGIBLE = 1e-17
@@ -67,46 +77,52 @@ def marginal(memories, n_hidden):
     )
 
 
-@kernel
 def seen_logits(rows, memories, out):
     """Write the logits over the seen coordinates into out (n_rows, n_clusters)."""
-    n_clusters, n_features = memories.centers.shape
-    filled, seen = np.empty(n_features, rows.dtype), np.empty(n_features, rows.dtype)
-    hidden = np.empty(n_features, np.int64)
-    for i in range(rows.shape[0]):
-        n_hidden = fill_zeros(rows[i], filled, seen, hidden)
-        here = marginal(memories, n_hidden)
-        seen_squares(filled, seen, memories.centers, out[i])
-        for k in range(n_clusters):
-            out[i, k] = memories.log_weights[k] + log_kernel(out[i, k], here)
+    store(_seen_logits(load(rows), rows.shape[1], memories)[0], out)
 
 
-@kernel
+def _seen_logits(tiles, n_features, memories):
+    """Logits, squared distances and pulls over the seen coordinates, in tiles."""
+    squared = room(tiles, len(memories.centers))
+    squares_of_seen(tiles, padded_matrix(memories.centers), squared)
+    logits, pulls = np.empty_like(squared), tiles.dtype.type(1)
+    if memories.likelihood == GAUSSIAN:
+        to_logits(squared, memories, logits)
+        return logits, squared, pulls
+    n_hidden = np.isnan(tiles[:, :n_features]).sum(axis=1, dtype=tiles.dtype)
+    exponent = memories.exponent - n_hidden[:, None] / 2
+    scaled = 2 * memories.beta * squared[:, : len(memories.centers)]
+    pulls = 2 * exponent / (memories.nu + scaled)
+    logits[:, : len(memories.centers)] = memories.log_weights[
+        :, None
+    ] - exponent * np.log1p(scaled / memories.nu)
+    return logits, squared, pulls
+
+
 def seen_expectation(rows, weights, memories, pulled):
     """As `expectation`, over the seen coordinates; the sums of u are (K, D)."""
     n_clusters, n_features = memories.centers.shape
-    filled, seen = np.empty(n_features, rows.dtype), np.empty(n_features, rows.dtype)
-    hidden = np.empty(n_features, np.int64)
-    p, squared = np.empty(n_clusters, rows.dtype), np.empty(n_clusters, rows.dtype)
-    evidence, squares, counts = 0.0, 0.0, np.zeros(n_clusters)
-    pulls, sums = np.zeros((n_clusters, n_features)), np.zeros((n_clusters, n_features))
-    for i in range(rows.shape[0]):
-        n_hidden = fill_zeros(rows[i], filled, seen, hidden)
-        here = marginal(memories, n_hidden)
-        seen_squares(filled, seen, memories.centers, squared)
-        for k in range(n_clusters):
-            p[k] = memories.log_weights[k] + log_kernel(squared[k], here)
-        evidence += weights[i] * softmax(p)
-        pulled[i] = 0.0
-        for k in range(n_clusters):
-            u = weights[i] * p[k] * pull(squared[k], here)
-            counts[k] += weights[i] * p[k]
-            squares += u * squared[k]
-            pulled[i] += u
-            for j in range(n_features):
-                pulls[k, j] += u * seen[j]
-                sums[k, j] += u * filled[j]
-    return evidence, counts, pulls, sums, squares
+    tiles = load(rows)
+    p, squared, pulls = _seen_logits(tiles, n_features, memories)
+    w, evidence = load_lanes(weights, len(tiles)), np.empty_like(tiles[:, 0])
+    to_posteriors(p, n_clusters, evidence)
+    u = np.zeros_like(p)
+    u[:, :n_clusters] = w[:, None] * p[:, :n_clusters] * pulls
+    pulled[:] = u.sum(axis=1).ravel()[: len(pulled)]
+    squared *= u
+    hole, ones = np.isnan(tiles), np.ones_like(w)
+    shape = len(p[0]), len(tiles[0])
+    sums, seen = np.zeros(shape), np.zeros(shape)
+    add_products(u, np.where(hole, tiles.dtype.type(0), tiles), sums)
+    add_products(u, (~hole).astype(tiles.dtype), seen)
+    return (
+        (w * evidence).sum(),
+        weighted_sums(p, w, n_clusters),
+        seen[:n_clusters, :n_features],
+        sums[:n_clusters, :n_features],
+        weighted_sums(squared, ones, n_clusters).sum(),
+    )
 
 
 @kernel
@@ -285,14 +301,14 @@ def metric_expectation(rows, weights, memories, metric, pulled):
                 mean[a] += part
                 for b in range(n_hidden):
                     of_hidden[hidden[a], hidden[b]] += part * toward[k, b]
-        add_products(filled, hidden, n_hidden, pulled[i], mean, of_seen, of_both)
+        add_moments(filled, hidden, n_hidden, pulled[i], mean, of_seen, of_both)
     of_both += np.tril(of_seen, -1)
     moment = np.diag(np.diag(of_seen)) + of_both + of_both.T + of_hidden
     return evidence, counts, pulls, sums, squares, moment, determinants
 
 
 @kernel
-def add_products(filled, hidden, n_hidden, weight, mean, of_seen, of_both):
+def add_moments(filled, hidden, n_hidden, weight, mean, of_seen, of_both):
     """Add what is seen times what is seen, and the hidden means times what is seen.
 
     Of the first, which is symmetric, only the lower triangle.
