@@ -17,13 +17,19 @@ from sklearn.base import (
 )
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics.pairwise import nan_euclidean_distances
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._blocks import ROW_BY_ROW, rows_of, sum_over
 from ._callbacks import CallbackSupportMixin, Task, with_callbacks
 from ._canonical import distinct_rows
-from ._checks import check_number, check_sample_weight, check_seen, check_spread
+from ._checks import (
+    check_fits,
+    check_number,
+    check_sample_weight,
+    check_seen,
+    check_spread,
+    generator_of,
+)
 from ._likelihoods import Likelihood
 from ._missing import filled, has_holes, marginal_logits
 from .kernels import Dynamics, target
@@ -107,10 +113,11 @@ class AssociativeClusterer(
         task.end({})
 
     def _fit_rows(self, X, weights, task):
+        check_fits(self.beta, "beta", X.dtype)
         check_seen(X, weights, getattr(self, "feature_names_in_", None))
         rows = distinct_rows(X, weights)
         check_spread(rows.values)
-        random_state = check_random_state(self.random_state)
+        random_state = generator_of(self.random_state)
         learned = self._learn(X, rows, random_state, task)
         vars(self).update(learned.attributes)
         self.history_ = np.asarray(learned.history)

@@ -4,7 +4,7 @@ import math
 import numbers
 
 import numpy as np
-from sklearn.utils import check_scalar
+from sklearn.utils import check_random_state, check_scalar
 
 
 def check_number(value, name, kind=numbers.Real, **bounds):
@@ -12,6 +12,15 @@ def check_number(value, name, kind=numbers.Real, **bounds):
     check_scalar(value, name, target_type=kind, **bounds)
     if not math.isfinite(value):
         raise ValueError(f"{name} == {value}, must be finite.")
+
+
+def check_fits(value, name, dtype):
+    """Whether a number of the user is one in the dtype of X too; words pass."""
+    largest = float(np.finfo(dtype).max)
+    if isinstance(value, numbers.Real) and value > largest:
+        raise ValueError(
+            f"{name} == {value}, must be <= {largest:.2g} for X of {np.dtype(dtype)}."
+        )
 
 
 def check_choice(value, name, choices):
@@ -71,3 +80,11 @@ def check_spread(values):
             f" range of {values.dtype}; scale X to a spread between {lowest:.0e} and"
             f" {highest:.0e}."
         )
+
+
+def generator_of(random_state):
+    """The RandomState of a parameter; an error that names it where there is none."""
+    try:
+        return check_random_state(random_state)
+    except ValueError as error:
+        raise ValueError(f"random_state={random_state!r} is no seed: {error}") from None

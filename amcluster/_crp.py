@@ -6,7 +6,6 @@ from numbers import Integral
 import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.special import expit
-from sklearn.utils import check_random_state
 
 from ._base import (
     AssociativeClusterer,
@@ -17,7 +16,7 @@ from ._base import (
 )
 from ._callbacks import Iterations, Task
 from ._canonical import DistinctRows, distinct_rows
-from ._checks import check_choice, check_number, check_sample_weight
+from ._checks import check_choice, check_number, check_sample_weight, generator_of
 from ._coarsening import SoftObjective, coarsen, path_rows
 from ._collapsed import Collapsed, first_numbers, lower
 from ._coordinates import HoledRows, coordinates, filled_rows
@@ -605,7 +604,7 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         factor = self.decay**batch.total_weight
         grown = decayed(Grown(centers, self.counts_, self.beta_), factor, self.discount)
         by_flow = self.creation == "flow"
-        random_state = check_random_state(self.random_state)
+        random_state = generator_of(self.random_state)
         grown = follow(batch, grown, self._model(), by_flow, random_state).grown
         centers = _unprojected(grown.centers, root) + base_mean
         dtype = self.cluster_centers_.dtype
@@ -656,7 +655,8 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         power, dimension = 1.0, centers.shape[1]
         if tempered:
             power, dimension = model.tempering, model.effective_dimension
-        gamma = self.beta_ * model.base_precision / (self.beta_ + model.base_precision)
+        smaller, larger = sorted((self.beta_, model.base_precision))
+        gamma = smaller / (1 + smaller / larger)  # no product, which might overflow
         return Landscape.of(
             *(centers, np.log(counts - self.discount)),
             *(base_mean[0], np.log(model.restaurant.new_weight(len(counts)))),

@@ -6,12 +6,11 @@ from numbers import Integral
 
 import numpy as np
 from scipy.special import log_softmax
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import Learned, fitted_attributes
 from ._callbacks import Iterations
-from ._checks import check_choice, check_number
+from ._checks import check_choice, check_number, generator_of
 from ._flow import STEPS, flow, free_energies
 from ._free_energy import FreeEnergy, Mixture, lower
 from ._likelihoods import CODES, Likelihood
@@ -309,7 +308,7 @@ class CLAMELBOClusterer(SeededClusterer):
         """
         check_is_fitted(self)
         check_number(n_samples, "n_samples", Integral, min_val=1)
-        random_state = check_random_state(self.random_state)
+        random_state = generator_of(self.random_state)
         shares = self.weights_ / self.weights_.sum(dtype=np.float64)
         y = np.repeat(
             np.arange(len(shares)), random_state.multinomial(n_samples, shares)

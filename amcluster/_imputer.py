@@ -7,11 +7,10 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import MissingIndicator
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._canonical import distinct_rows
-from ._checks import check_seen
+from ._checks import check_seen, generator_of
 from ._elbo import CLAMELBOClusterer
 from ._seeded import is_word
 from ._seeding import draw_evenly
@@ -142,7 +141,7 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """
         X = self._validated(X)
         check_seen(X, np.ones(len(X)), getattr(self, "feature_names_in_", None))
-        random_state = check_random_state(self.random_state)
+        random_state = generator_of(self.random_state)
         scaler = StandardScaler().fit(X)
         Z = scaler.transform(X)
         n_clusters, errors = self.n_clusters, []

@@ -178,8 +178,15 @@ def test_lbfgs_ends_at_a_stationary_point():
 @pytest.mark.parametrize("name", SOLVERS)
 def test_solvers_stop_at_max_iter_and_at_tol(name):
     assert len(solve(name, make_loss(), max_iter=3).history) == 4
-    patience = {"lbfgs": 1, "adam": 10}[name]
+    patience = {"lbfgs": 0, "adam": 10}[name]
     assert len(solve(name, make_loss(), tol=10.0).history) == 1 + patience
+
+
+def test_lbfgs_stops_at_an_iteration_that_gains_no_more_than_tol():
+    history = solve("lbfgs", make_loss(), tol=1e-3).history
+    gains = -np.diff(history)
+    assert len(gains) > 1
+    assert gains[:-1].min() > 1e-3 >= gains[-1]
 
 
 def test_a_lost_memory_is_not_an_improvement():
