@@ -1,5 +1,6 @@
 """Every kernel against plain NumPy, on the smallest and the oddest shapes."""
 
+import numba
 import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
@@ -7,6 +8,7 @@ from scipy.spatial.distance import cdist
 from scipy.special import logsumexp, softmax
 
 from amcluster.kernels import STUDENT_T, Dynamics, Memories, Metric, target
+from amcluster.kernels.cpu import elementary, lanes, memory_space
 from amcluster.kernels.cpu.likelihoods import log_kernel, pull
 
 from . import reference
@@ -429,3 +431,89 @@ def test_rows_with_holes(shape, dtype, robust, learned):
     else:
         case.close(pulls, expected.u.T @ ~np.isnan(X))
         case.close(sums, expected.u.T @ np.nan_to_num(X))
+
+
+# What the kernels are made of
+
+
+@dtypes
+@pytest.mark.parametrize(
+    ("name", "function", "values"),
+    [
+        ("exp", np.exp, -np.geomspace(1e-30, 80, 1001)),
+        ("log", np.log, np.geomspace(1e-30, 1e30, 1001)),
+        ("log1p", np.log1p, np.geomspace(1e-30, 1e30, 1001)),
+    ],
+)
+def test_elementary_functions(dtype, name, function, values):
+    x = values.astype(dtype)
+    actual = np.array([CALLS[name](value) for value in x])
+    expected = function(x.astype(np.longdouble))
+    assert actual.dtype == dtype
+    np.testing.assert_allclose(actual, expected, rtol=4 * np.finfo(dtype).eps)
+
+
+@numba.njit
+def call_exp(x):
+    return elementary.exp(x)
+
+
+@numba.njit
+def call_log(x):
+    return elementary.log(x)
+
+
+@numba.njit
+def call_log1p(x):
+    return elementary.log1p(x)
+
+
+CALLS = {"exp": call_exp, "log": call_log, "log1p": call_log1p}
+
+
+@dtypes
+def test_elementary_functions_at_the_ends(dtype):
+    np.testing.assert_array_equal(call_exp(dtype(-np.inf)), 0)
+    np.testing.assert_array_equal(call_exp(dtype(-1e30)), 0)
+    np.testing.assert_array_equal(call_exp(dtype(0)), 1)
+    for call in (call_log, call_log1p):
+        np.testing.assert_array_equal(call(dtype(np.inf)), np.inf)
+    assert np.isnan(call_log(dtype(np.nan)) + call_log1p(dtype(np.nan)))
+
+
+@dtypes
+@pytest.mark.parametrize("masked", [False, True])
+def test_both_spaces_agree(monkeypatch, dtype, masked):
+    case = Case((150, 6, 5, 7), dtype)
+    dynamics = case.clamped(hidden_features(6)) if masked else case.free()
+    found = []
+    for error in (0.0, np.inf):
+        monkeypatch.setattr(memory_space, "LOGIT_ERROR", error)
+        assert memory_space.pays(case.memories, dynamics) == (error > 0)
+        arguments = (case.X, case.weights, case.memories, dynamics)
+        ends = np.empty_like(case.X)
+        target().retrieve(case.X, case.memories, case.free(), ends)
+        found.append([*target().reconstruction_gradient(*arguments), ends])
+    for of_data, of_memories in zip(*found, strict=True):
+        case.close(of_memories, of_data)
+
+
+def test_where_inner_products_would_cancel_they_are_not_used():
+    far = Case((9, 4, 3, 5), np.float32)
+    assert memory_space.pays(far.memories, far.free())
+    moved = far.memories._replace(centers=far.memories.centers + np.float32(1e3))
+    assert not memory_space.pays(moved, far.free())
+
+
+@dtypes
+def test_few_memories_in_many_features(dtype):
+    """Rows as they lie and rows as lanes have the same distances."""
+    rng = np.random.default_rng(0)
+    X, centers = rng.normal(size=(70, 96)), rng.normal(size=(6, 96))
+    X, centers = X.astype(dtype), centers.astype(dtype)
+    for n_features in (96, 95):  # of the six centers 6 * 16 are just no more, or more
+        x, c = (np.ascontiguousarray(a[:, :n_features]) for a in (X, centers))
+        tiles = lanes.distances(x, c)
+        rows = tiles.transpose(0, 2, 1).reshape(-1, tiles.shape[1])[:70, :6]
+        expected = cdist(x, c, "sqeuclidean")
+        np.testing.assert_allclose(rows, expected, rtol=TOLERANCE[dtype])
