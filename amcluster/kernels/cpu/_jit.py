@@ -40,6 +40,10 @@ OPTIONS = {
 
 kernel = numba.njit(**OPTIONS)
 
+# What does the same to every lane has no sum to reorder. A function may be compiled by
+# itself and as part of others: so both have the same rounding.
+lanewise = numba.njit(**OPTIONS | {"fastmath": {"contract", "nsz"}})
+
 # Part of kernels: compiled with them, and never by itself, which halves the time of a
 # first call.
 part = numba.njit(inline="always", **OPTIONS)

@@ -13,7 +13,7 @@ them together in plain Python, so that each is compiled once, whoever calls it.
 
 import numpy as np
 
-from ._jit import kernel
+from ._jit import kernel, lanewise
 
 LANES = 64
 # Features that all memories meet before the next ones are looked at: they stay in the
@@ -150,14 +150,14 @@ def four(values, j):
     return values[j], values[j + 1], values[j + 2], values[j + 3]
 
 
-@kernel
+@lanewise
 def squared_differences(x, c):
     """Squared distance of four coordinates."""
     p, q, r, s = x[0] - c[0], x[1] - c[1], x[2] - c[2], x[3] - c[3]
     return p * p + q * q + r * r + s * s
 
 
-@kernel
+@lanewise
 def squares_of_seen(tiles, centers, out):
     """As `squares`, over the coordinates that are not NaN."""
     for tile in range(tiles.shape[0]):
@@ -172,13 +172,13 @@ def squares_of_seen(tiles, centers, out):
                         squared[lane] += difference * difference
 
 
-@kernel
+@lanewise
 def inner_product(x, c):
     """Inner product of four coordinates."""
     return x[0] * c[0] + x[1] * c[1] + x[2] * c[2] + x[3] * c[3]
 
 
-@kernel
+@lanewise
 def squares(tiles, centers, out):
     """Write |x - center|^2 into out, by differences: exact where products cancel."""
     zero = tiles.dtype.type(0.0)
@@ -203,7 +203,7 @@ def squares(tiles, centers, out):
                         o3[lane] += squared_differences(x, c3)
 
 
-@kernel
+@lanewise
 def product(matrix, tiles, out):
     """Write matrix @ tile into out."""
     zero = tiles.dtype.type(0.0)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import GAUSSIAN
-from ._jit import kernel, part
+from ._jit import kernel, lanewise, part
 from .lanes import (
     LANES,
     add_products,
@@ -77,7 +77,7 @@ class Network(NamedTuple):
         return cls(
             *(len(memories.log_weights), memories.log_weights, memories.beta),
             *(centers_m, centers - centers_m, inner_products(centers_m, centers_m)),
-            *(np.square(centers).sum(axis=1), np.square(centers) @ seen),
+            *(np.square(centers).sum(axis=1), (np.square(centers) * seen).sum(axis=1)),
             *(moves[:, None], steps, bool((seen * moves).any())),
             bool(dynamics.moves.all()),
         )
@@ -152,16 +152,19 @@ def change(tiles, network, transposed, way, out):
             values[lane] += factor * rows[lane]
 
 
-@kernel
+@lanewise
 def weighted_square(values, w):
     """The weighted sum of the squares of all values of each lane."""
-    total = 0.0
+    total, of_lane = 0.0, np.empty(LANES)
     for tile in range(values.shape[0]):
-        weights = w[tile]
+        for lane in range(LANES):
+            of_lane[lane] = 0.0
         for j in range(values.shape[1]):
             away = values[tile, j]
             for lane in range(LANES):
-                total += weights[lane] * (away[lane] * away[lane])
+                of_lane[lane] += away[lane] * away[lane]
+        for lane in range(LANES):
+            total += w[tile, lane] * of_lane[lane]
     return total
 
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ._jit import kernel
+from ._jit import kernel, lanewise
 from .elementary import exp, log
 from .lanes import LANES, distances, store
 from .likelihoods import log_kernel
@@ -65,7 +65,7 @@ def posteriors_of(rows, memories):
     return values, evidence
 
 
-@kernel
+@lanewise
 def to_logits(squared, memories, out):
     """Turn squared distances into logits."""
     for tile in range(squared.shape[0]):
@@ -76,7 +76,7 @@ def to_logits(squared, memories, out):
                 logits[lane] = memories.log_weights[k] + likelihood
 
 
-@kernel
+@lanewise
 def largest_of(logits, n_clusters, out):
     """Write the largest logit of each lane of a tile."""
     for lane in range(LANES):
@@ -92,7 +92,7 @@ def resolution(logits):
     return logits.dtype.type(-4.0 * np.finfo(logits.dtype).eps)
 
 
-@kernel
+@lanewise
 def to_posteriors(logits, n_clusters, evidence):
     """Turn logits into posteriors; write their logsumexp into evidence.
 
@@ -168,4 +168,4 @@ def log_evidence(rows, memories, out):
 def squared_error(rows, weights, memories, labels):
     """Return the weighted sum of |x - center of its label|^2, in a tuple."""
     away = rows - memories.centers[labels]
-    return (np.einsum("nd,nd->n", away, away) @ weights,)
+    return ((np.einsum("nd,nd->n", away, away) * weights).sum(),)

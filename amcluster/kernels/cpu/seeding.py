@@ -112,4 +112,4 @@ def swap_costs(rows, weights, memories, n_clusters, holes, labels, first, second
         np.bincount(labels, weights * moves[:, c], n_clusters)
         for c in range(n_candidates)
     ]
-    return weights @ stays, np.array(extra)
+    return np.einsum("n,nc->c", weights, stays), np.array(extra)
