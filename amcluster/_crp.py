@@ -655,8 +655,7 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         power, dimension = 1.0, centers.shape[1]
         if tempered:
             power, dimension = model.tempering, model.effective_dimension
-        smaller, larger = sorted((self.beta_, model.base_precision))
-        gamma = smaller / (1 + smaller / larger)  # no product, which might overflow
+        gamma = model.base_beta(self.beta_)
         return Landscape.of(
             *(centers, np.log(counts - self.discount)),
             *(base_mean[0], np.log(model.restaurant.new_weight(len(counts)))),

@@ -66,6 +66,11 @@ class Nonparametric(NamedTuple):
         """The power on the likelihood of a row."""
         return self.effective_dimension / self.n_features
 
+    def base_beta(self, beta):
+        """gamma = beta * rho / (beta + rho), of the base measure's predictive."""
+        smaller, larger = sorted((beta, self.base_precision))
+        return smaller / (1 + smaller / larger)  # no product, which might overflow
+
     def memories(self, grown):
         """Memories as kernels take them, with tempered likelihoods."""
         least = np.finfo(np.float64).tiny  # a count of d would have no logarithm

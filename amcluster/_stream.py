@@ -72,11 +72,14 @@ def follow(rows, grown, model, by_flow, random_state=None):
 def with_new_kinds(rows, grown, model, random_state):
     """The memories, and those that the soft path finds in rows novel to them."""
     memories = rows.in_features(model.memories(grown))
-    gamma = grown.beta * model.base_precision / (grown.beta + model.base_precision)
     log_new = log(model.restaurant.new_weight(len(grown.counts)))
     landscape = Landscape.of(
         *(memories.centers, memories.log_weights, np.zeros(len(rows.offset)), log_new),
-        *(memories.beta, model.tempering * gamma, model.effective_dimension / 2),
+        *(
+            memories.beta,
+            model.tempering * model.base_beta(grown.beta),
+            model.effective_dimension / 2,
+        ),
         dtype=np.float64,
     )
     known, new, _ = landscape.marginal_evidences(rows.features, rows.root)

@@ -44,6 +44,5 @@ kernel = numba.njit(**OPTIONS)
 # itself and as part of others: so both have the same rounding.
 lanewise = numba.njit(**OPTIONS | {"fastmath": {"contract", "nsz"}})
 
-# Part of kernels: compiled with them, and never by itself, which halves the time of a
-# first call.
+# Part of a kernel: compiled with it, and never by itself.
 part = numba.njit(inline="always", **OPTIONS)

@@ -9,6 +9,8 @@ padded with zeros to multiples of four.
 
 The functions here and the few loops beside them are what is compiled; the kernels put
 them together in plain Python, so that each is compiled once, whoever calls it.
+`squares` and `product` are alike because a function that is passed as an argument would
+be compiled anew in every process.
 """
 
 import numpy as np
