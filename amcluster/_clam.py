@@ -81,8 +81,9 @@ class CLAMClusterer(SeededClusterer):
 
     tol : float, default=1e-6
         Learning stops when an iteration of L-BFGS (ten epochs of Adam) lowers the loss,
-        relative to the total variance of X, by no more than this. A tenth of it took
-        half as much time again for 0.04 % of the loss.
+        relative to the total variance of X, by no more than this. From k-means++ seeds
+        little is left to gain: with 1e-4 a third of the evaluations kept half of the
+        gain on fifteen real sets, and as good labels.
 
     random_state : int, RandomState instance or None, default=None
         Seeds the draws of first memories, of masks and of minibatches.

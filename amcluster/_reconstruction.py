@@ -107,6 +107,22 @@ class Reconstruction:
         scale = self._scale / self.rows.total_weight
         return loss * scale, gradient * scale
 
+    def at_posterior_means(self, theta):
+        """The vector with each center at the mean of the rows under its posteriors."""
+        values, weights = self.rows.values, self.rows.weights
+        memories = self.unpack(theta)
+        kernels = target("cpu")
+        kernel = kernels.seen_expectation if self.rows.has_holes else kernels.expectation
+        _, _, pulls, sums, _ = sum_over(
+            *(kernel, values, weights, memories),
+            out=(np.empty(len(values)),),
+            passes=4,
+        )
+        pulls = pulls.reshape(len(pulls), -1)
+        means = sums / np.where(pulls > 0, pulls, 1.0)
+        moved = np.where(pulls > 0, means, memories.centers) / self.length
+        return np.concatenate([moved.ravel(), theta[moved.size :]])
+
     def minibatch_gradient(self, theta, batch, mask):
         """An unbiased estimate: rows drawn by weight, one mask for all of them."""
         values = self.rows.values[batch]

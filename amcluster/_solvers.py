@@ -7,6 +7,10 @@ from ._seeding import draw
 
 # Adam gives up after so many epochs without a gain of `tol`.
 ADAM_PATIENCE = 10
+# And L-BFGS after so many points of one line search. Rows between two memories make
+# the loss steep in a small place; a line search can spend twenty points on such a cliff
+# and find nothing.
+SEARCH_PATIENCE = 4
 
 
 class Best:
@@ -35,36 +39,96 @@ class Best:
         return self._watch(len(self.history), value, theta)
 
 
+class NothingFound(Exception):
+    """A line search does not get on."""
+
+
+class LineSearches:
+    """The loss at the points that line searches try, in units that fit the solver."""
+
+    def __init__(self, loss, theta, value, gradient, unit, tol):
+        self._loss, self._unit, self._tol = loss, unit, tol
+        self._known = value, gradient
+        self.start_anew(theta, value)
+
+    def start_anew(self, theta, value):
+        """A search from this point begins."""
+        self.theta, self.value, self._failures = theta, value, 0
+
+    def __call__(self, x):
+        """The loss and its gradient; raise NothingFound if the search is to end."""
+        theta = x * self._unit
+        if self._known:  # the solver asks first for where it starts
+            value, gradient = self._known
+            self._known = None
+            return value, gradient * self._unit
+        if self._failures >= SEARCH_PATIENCE:
+            raise NothingFound
+        value, gradient = self._loss.loss_and_gradient(theta)
+        self._failures += 1
+        if value < self.value - self._tol:
+            self.start_anew(theta, value)
+        return value, gradient * self._unit
+
+
 def lbfgs(loss, theta, *, max_iter, tol, keep_alive, watch):
-    """Full-batch L-BFGS (scipy); ends when an iteration gains no more than tol."""
+    """Full-batch L-BFGS (scipy); ends when an iteration gains no more than tol.
+
+    From seeds, closed-form steps come first: see `posterior_means`.
+    """
+    best = Best(loss, theta, loss.loss(theta), keep_alive, watch)
+    if keep_alive and posterior_means(loss, best, max_iter, tol):
+        return best
+    theta, left = best.theta, max_iter + 1 - len(best.history)
     value, gradient = loss.loss_and_gradient(theta)
-    best = Best(loss, theta, value, keep_alive, watch)
     # SciPy's first trial step has length 1. The curvature of the loss is about
     # 2 / len(theta), since each memory has its share of the rows and each feature its
     # share of the variance; in this unit the first step is the one that fits it.
     unit = np.linalg.norm(gradient) * len(theta) / 2 or 1.0
     # Such a step gains half its length times the gradient. Where that is not worth an
     # iteration, a line search would look for gains that rounding hides.
-    if unit * np.linalg.norm(gradient) / 2 <= tol:
+    if left == 0 or unit * np.linalg.norm(gradient) / 2 <= tol:
         return best
-
-    def scaled(x):
-        value, gradient = loss.loss_and_gradient(x * unit)
-        return value, gradient * unit
+    searches = LineSearches(loss, theta, value, gradient, unit, tol)
 
     def callback(intermediate_result):
-        if best.visit(intermediate_result.x * unit, intermediate_result.fun):
+        theta, value = intermediate_result.x * unit, intermediate_result.fun
+        searches.start_anew(theta, value)
+        if best.visit(theta, value):
             raise StopIteration
 
-    minimize(
-        scaled,
-        theta / unit,
-        jac=True,
-        method="L-BFGS-B",
-        callback=callback,
-        options={"maxiter": max_iter, "ftol": tol, "gtol": 0.0},
-    )
+    try:
+        minimize(
+            searches,
+            theta / unit,
+            jac=True,
+            method="L-BFGS-B",
+            callback=callback,
+            options={"maxiter": left, "ftol": tol, "gtol": 0.0},
+        )
+    except NothingFound:
+        if searches.value < best.history[-1]:
+            best.visit(searches.theta, searches.value)
     return best
+
+
+def posterior_means(loss, best, max_iter, tol):
+    """Move memories to the means of the rows they explain while that gains.
+
+    The step is that of EM at this beta. It lowers the free energy, not for sure the
+    reconstruction loss, but it costs a small part of a gradient and knows nothing of
+    rows between two memories. Returns whether learning is to stop.
+    """
+    while len(best.history) <= max_iter:
+        theta = loss.at_posterior_means(best.theta)
+        value = loss.loss(theta)
+        if not value < best.history[-1] - tol:
+            return False
+        if best.visit(theta, value):
+            return True
+        if best.kept < len(best.history):  # a memory was given up
+            return False
+    return False
 
 
 def adam(

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
+from scipy.special import softmax
 
 from amcluster._canonical import distinct_rows
 from amcluster._reconstruction import Reconstruction, feature_folds
-from amcluster._solvers import Best, adam, lbfgs
+from amcluster._solvers import SEARCH_PATIENCE, Best, adam, lbfgs
 from amcluster.kernels import Memories
 
 from . import reference
@@ -203,3 +204,55 @@ def test_a_lost_memory_is_not_an_improvement():
             best.visit([t], 1.0 - t / 10)
         kept[keep_alive] = best.theta[0], best.kept
     assert kept == {False: (3.0, 4), True: (1.0, 2)}
+
+
+@pytest.mark.parametrize("holes", [False, True])
+def test_posterior_means(holes):
+    X = ROWS.values.copy()
+    X[::4, 1] = np.nan if holes else X[::4, 1]
+    rows = ROWS._replace(values=X, has_holes=holes)
+    loss = Reconstruction(rows, START, [], 10, 0.3, True)
+    theta = loss.at_posterior_means(loss.pack(START))
+    squares = np.square(X[:, None] - START.centers)
+    posterior = softmax(START.log_weights - START.beta * np.nansum(squares, 2), axis=1)
+    u = (rows.weights[:, None] * posterior)[..., None] * ~np.isnan(X)[:, None]
+    expected = (u * np.nan_to_num(X)[:, None]).sum(axis=0) / u.sum(axis=0)
+    moved = loss.unpack(theta)
+    np.testing.assert_allclose(moved.centers, expected)
+    np.testing.assert_allclose(moved.log_weights, START.log_weights)
+
+
+def test_closed_form_steps_come_first_where_they_gain():
+    loss = make_loss()
+    value = loss.loss(loss.at_posterior_means(loss.pack(START)))
+    assert solve("lbfgs", loss, keep_alive=True).history[1] == value
+    assert solve("lbfgs", loss, keep_alive=False).history[1] != value
+
+
+class Cliff:
+    """A loss whose gradient at 0 promises what `drop` does not hold."""
+
+    def __init__(self, drop):
+        self.drop, self.n_evaluations = drop, 0
+
+    def loss(self, theta):
+        return 2.0 - self.drop * (theta[0] < 0)
+
+    def loss_and_gradient(self, theta):
+        self.n_evaluations += 1
+        return self.loss(theta), np.where(theta == 0, 1.0, -1e3)
+
+
+def test_a_line_search_that_finds_nothing_ends():
+    cliff = Cliff(drop=0.0)
+    settings = {"max_iter": 50, "tol": 1e-8, "keep_alive": False}
+    best = lbfgs(cliff, np.zeros(1), watch=lambda *_: False, **settings)
+    assert best.history == [2.0]
+    assert cliff.n_evaluations == 1 + SEARCH_PATIENCE
+
+
+def test_what_a_line_search_found_is_kept():
+    settings = {"max_iter": 50, "tol": 1e-8, "keep_alive": False}
+    best = lbfgs(Cliff(drop=0.5), np.zeros(1), watch=lambda *_: False, **settings)
+    assert best.history == [2.0, 1.5]
+    assert best.theta[0] < 0
