@@ -5,7 +5,7 @@ are added in the order of the rows. So the number of threads never changes a res
 """
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
 
 import joblib
 import numpy as np
@@ -23,7 +23,7 @@ SERIAL_WORK = 1 << 24
 ROW_BY_ROW = 32
 # What a posterior of one memory costs, and what a row costs besides.
 POSTERIOR_WORK = 8
-ROW_WORK = 64
+ROW_WORK = 256
 
 
 def n_threads():
@@ -68,7 +68,7 @@ def sum_over(kernel, X, weights, memories, *settings, out=(), passes=1):
         slices = (array[rows] for array in out)
         return kernel(_block(X, rows), weights[rows], memories, *settings, *slices)
 
-    results = _run(run, len(X), memories.centers.shape, passes)
+    results = iter(_run(run, len(X), memories.centers.shape, passes))
     totals = list(next(results))
     for partial in results:
         totals = [total + part for total, part in zip(totals, partial, strict=True)]
@@ -90,8 +90,33 @@ def _run(task, n_rows, shape, passes):
     blocks = [slice(start, start + size) for start in range(0, n_rows, size)]
     small = n_rows * work_per_row < SERIAL_WORK
     threads = 1 if small else min(n_threads(), len(blocks))
-    if threads == 1:
-        yield from map(task, blocks)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        yield from pool.map(task, blocks)
+    return map(task, blocks) if threads == 1 else _on_threads(task, blocks, threads)
+
+
+def _on_threads(task, blocks, threads):
+    """What the task returns for each block; the calling thread takes its share.
+
+    A pool of the standard library takes as long to start as a small fit's pass over
+    its rows.
+    """
+    results, errors = [None] * len(blocks), []
+    numbers = iter(range(len(blocks)))  # which threads may share
+
+    def work():
+        try:
+            for number in numbers:
+                results[number] = task(blocks[number])
+        except BaseException as error:
+            errors.append(error)
+            for _ in numbers:  # the others are to stop too
+                pass
+
+    helpers = [Thread(target=work) for _ in range(threads - 1)]
+    for helper in helpers:
+        helper.start()
+    work()
+    for helper in helpers:
+        helper.join()
+    if errors:
+        raise errors[0]
+    return results

@@ -70,7 +70,7 @@ def check_seen(X, weights, names):
 
 def check_spread(values):
     """Raise if squared distances of centred rows leave the range of their dtype."""
-    spread = float(np.nanmax(np.abs(values)))
+    spread = float(max(np.nanmax(values), -np.nanmin(values)))
     info = np.finfo(values.dtype)
     lowest = float(np.sqrt(info.tiny / info.eps))
     highest = float(np.sqrt(info.max * info.eps / values.shape[1]))

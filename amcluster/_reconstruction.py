@@ -112,7 +112,9 @@ class Reconstruction:
         values, weights = self.rows.values, self.rows.weights
         memories = self.unpack(theta)
         kernels = target("cpu")
-        kernel = kernels.seen_expectation if self.rows.has_holes else kernels.expectation
+        kernel = (
+            kernels.seen_expectation if self.rows.has_holes else kernels.expectation
+        )
         _, _, pulls, sums, _ = sum_over(
             *(kernel, values, weights, memories),
             out=(np.empty(len(values)),),
@@ -135,10 +137,10 @@ class Reconstruction:
         values, memories = self.rows.values, self.unpack(theta)
         if self.rows.has_holes:
             logits, _ = marginal_logits(values, memories)
-            return len(np.unique(logits.argmax(axis=1)))
+            return np.count_nonzero(np.bincount(logits.argmax(axis=1)))
         labels = np.empty(len(values), np.intp)
         rows_of(target("cpu").label, values, memories, out=(labels,))
-        return len(np.unique(labels))
+        return np.count_nonzero(np.bincount(labels))
 
     def _sums(self, theta, values, weights, dynamics):
         loss, d_centers, d_log_weights = sum_over(

@@ -51,7 +51,8 @@ class SeededClusterer(AssociativeClusterer):
 
     def _fit_rows(self, X, weights, task):
         super()._fit_rows(X, weights, task)
-        n_alive, n_clusters = len(np.unique(self.labels_)), len(self.cluster_centers_)
+        n_alive = np.count_nonzero(np.bincount(self.labels_))
+        n_clusters = len(self.cluster_centers_)
         if n_alive < n_clusters:
             n_distinct = len(np.unique(X[weights > 0], axis=0))
             warnings.warn(

@@ -74,21 +74,48 @@ class LineSearches:
 def lbfgs(loss, theta, *, max_iter, tol, keep_alive, watch):
     """Full-batch L-BFGS (scipy); ends when an iteration gains no more than tol.
 
-    From seeds, closed-form steps come first: see `posterior_means`.
+    From seeds, closed-form steps come first: memories move to the means of the rows
+    they explain, as in EM at this beta, while that gains more than tol. Such a step
+    lowers the free energy, not for sure the reconstruction loss, but it knows nothing
+    of cliffs.
     """
-    best = Best(loss, theta, loss.loss(theta), keep_alive, watch)
-    if keep_alive and posterior_means(loss, best, max_iter, tol):
-        return best
-    theta, left = best.theta, max_iter + 1 - len(best.history)
     value, gradient = loss.loss_and_gradient(theta)
-    # SciPy's first trial step has length 1. The curvature of the loss is about
-    # 2 / len(theta), since each memory has its share of the rows and each feature its
-    # share of the variance; in this unit the first step is the one that fits it.
-    unit = np.linalg.norm(gradient) * len(theta) / 2 or 1.0
-    # Such a step gains half its length times the gradient. Where that is not worth an
-    # iteration, a line search would look for gains that rounding hides.
-    if left == 0 or unit * np.linalg.norm(gradient) / 2 <= tol:
-        return best
+    best = Best(loss, theta, value, keep_alive, watch)
+    goes_on = keep_alive
+    while goes_on and promised(gradient) > tol and len(best.history) <= max_iter:
+        means = loss.at_posterior_means(theta)
+        there = loss.loss_and_gradient(means)
+        goes_on = there[0] < value - tol
+        if goes_on:
+            theta, (value, gradient) = means, there
+            if best.visit(theta, value):
+                return best
+    left = max_iter + 1 - len(best.history)
+    # Where the first step is not worth an iteration, a line search would look for gains
+    # that rounding hides.
+    if left > 0 and promised(gradient) > tol:
+        search(loss, theta, value, gradient, best, left, tol)
+    return best
+
+
+def fitting_step(gradient):
+    """Length of the step along the gradient that fits the curvature of the loss.
+
+    That is about 2 / n_parameters, since each memory has its share of the rows and each
+    feature its share of the variance.
+    """
+    return np.linalg.norm(gradient) * len(gradient) / 2
+
+
+def promised(gradient):
+    """What such a step gains: half its length times the gradient."""
+    return fitting_step(gradient) * np.linalg.norm(gradient) / 2
+
+
+def search(loss, theta, value, gradient, best, max_iter, tol):
+    """L-BFGS from a point whose loss and gradient are known."""
+    # SciPy's first trial step has length 1.
+    unit = fitting_step(gradient)
     searches = LineSearches(loss, theta, value, gradient, unit, tol)
 
     def callback(intermediate_result):
@@ -104,31 +131,11 @@ def lbfgs(loss, theta, *, max_iter, tol, keep_alive, watch):
             jac=True,
             method="L-BFGS-B",
             callback=callback,
-            options={"maxiter": left, "ftol": tol, "gtol": 0.0},
+            options={"maxiter": max_iter, "ftol": tol, "gtol": 0.0},
         )
     except NothingFound:
         if searches.value < best.history[-1]:
             best.visit(searches.theta, searches.value)
-    return best
-
-
-def posterior_means(loss, best, max_iter, tol):
-    """Move memories to the means of the rows they explain while that gains.
-
-    The step is that of EM at this beta. It lowers the free energy, not for sure the
-    reconstruction loss, but it costs a small part of a gradient and knows nothing of
-    rows between two memories. Returns whether learning is to stop.
-    """
-    while len(best.history) <= max_iter:
-        theta = loss.at_posterior_means(best.theta)
-        value = loss.loss(theta)
-        if not value < best.history[-1] - tol:
-            return False
-        if best.visit(theta, value):
-            return True
-        if best.kept < len(best.history):  # a memory was given up
-            return False
-    return False
 
 
 def adam(

@@ -1,6 +1,7 @@
 """Splitting never changes a result; threads are not started for small work."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -55,11 +56,13 @@ def test_sums_do_not_depend_on_the_threads(monkeypatch, threads):
         np.testing.assert_array_equal(actual, total)
 
 
-def threads_used(n_rows):
-    used = set()
+def threads_used(n_rows, n_threads):
+    used, all_here = set(), threading.Barrier(n_threads)
 
     def kernel(rows, memories, out):
-        used.add(threading.get_ident())
+        if threading.get_ident() not in used:
+            used.add(threading.get_ident())
+            all_here.wait(timeout=60)
         out[:] = 0
 
     rows = np.broadcast_to(X[0], (n_rows, 3))
@@ -68,9 +71,31 @@ def threads_used(n_rows):
 
 
 def test_small_work_starts_no_thread(monkeypatch):
+    monkeypatch.setattr(_blocks, "n_threads", lambda: 3)
+    assert threads_used(10_000, 1) == {threading.get_ident()}
+    used = threads_used(1_000_000, 3)
+    assert threading.get_ident() in used
+    assert len(used) == 3
+
+
+@pytest.mark.parametrize("bad_thread", ["main", "other"])
+def test_an_error_ends_all_threads(monkeypatch, bad_thread):
     monkeypatch.setattr(_blocks, "n_threads", lambda: 2)
-    assert threads_used(100_000) == {threading.get_ident()}
-    assert threading.get_ident() not in threads_used(1_000_000)
+    n_calls, both_here = [], threading.Barrier(2)
+
+    def kernel(rows, memories, out):
+        n_calls.append(1)
+        if len(n_calls) <= 2:
+            both_here.wait(timeout=60)
+        in_main = threading.current_thread() is threading.main_thread()
+        if in_main == (bad_thread == "main"):
+            raise ZeroDivisionError
+        time.sleep(0.01)
+
+    rows = np.broadcast_to(X[0], (1_000_000, 3))
+    with pytest.raises(ZeroDivisionError):
+        rows_of(kernel, rows, MEMORIES, out=(np.empty(len(rows)),))
+    assert len(n_calls) < 10
 
 
 def test_number_of_threads_follows_numba(monkeypatch):

@@ -5,15 +5,15 @@ import numpy as np
 from ._jit import kernel
 from .lanes import (
     LANES,
+    Desk,
     add_products,
+    add_weighted,
     load,
-    load_lanes,
     padded_matrix,
-    room,
-    squared_distances,
+    squares,
     store,
+    take,
     times,
-    weighted_sums,
 )
 from .likelihoods import pull
 from .posterior import to_logits, to_posteriors
@@ -26,25 +26,34 @@ def expectation(rows, weights, memories, pulled):
     evidence, the sums of w p and of u (K,), of u x (K, D), and of u |x - center|^2.
     """
     n_clusters, n_features = memories.centers.shape
-    tiles, centers = load(rows), padded_matrix(memories.centers)
-    w, ones = load_lanes(weights, len(tiles)), np.ones((len(tiles), LANES))
-    squared = squared_distances(tiles, centers)
-    p, u = room(tiles, n_clusters), room(tiles, n_clusters)
-    evidence, of_row = np.empty_like(tiles[:, 0]), np.zeros_like(w)
-    to_logits(squared, memories, p)
-    to_posteriors(p, n_clusters, evidence)
-    u[:, n_clusters:] = 0
-    pull_rows(squared, p, w, memories, u, of_row)
-    pulled[:] = of_row.ravel()[: len(pulled)]
-    sums = np.zeros(centers.shape)
-    add_products(u, tiles, sums)
-    return (
-        (w * evidence).sum(),
-        weighted_sums(p, w, n_clusters),
-        weighted_sums(u, ones, n_clusters),
-        sums[:n_clusters, :n_features],
-        weighted_sums(squared, ones, n_clusters).sum(),
-    )
+    desk = Desk.with_tiles(rows, memories.centers)
+    evidence, counts, pulls, sums, radii = expect(rows, weights, memories, desk, pulled)
+    return evidence, counts, pulls, sums[:n_clusters, :n_features], radii.sum()
+
+
+@kernel
+def expect(rows, weights, memories, desk, pulled):
+    """`expectation`, with the sums of u x for padded centers, and radii (K,)."""
+    n_clusters, total = memories.log_weights.shape[0], 0.0
+    p, u = np.zeros_like(desk.squared), np.zeros_like(desk.squared)
+    counts, pulls = np.zeros(n_clusters), np.zeros(n_clusters)
+    radii = np.zeros(n_clusters)
+    sums, evidence = np.zeros(desk.centers.shape), np.empty((1, LANES), rows.dtype)
+    w, of_row, ones = np.empty((1, LANES)), np.empty((1, LANES)), np.ones((1, LANES))
+    for start in range(0, rows.shape[0], LANES):
+        take(rows, weights, start, desk.tile, w)
+        squares(desk.tile, desk.centers, desk.squared)
+        to_logits(desk.squared, memories, p)
+        to_posteriors(p, n_clusters, evidence)
+        pull_rows(desk.squared, p, w, memories, u, of_row)
+        add_weighted(p, w, counts)
+        add_weighted(u, ones, pulls)
+        add_weighted(desk.squared, ones, radii)
+        add_products(u, desk.tile, sums)
+        for lane in range(min(LANES, rows.shape[0] - start)):
+            total += w[0, lane] * evidence[0, lane]
+            pulled[start + lane] = of_row[0, lane]
+    return total, counts, pulls, sums, radii
 
 
 @kernel
@@ -52,6 +61,8 @@ def pull_rows(squared, p, w, memories, u, of_row):
     """Write u, and its sums in each lane; multiply the squared distances by u."""
     for tile in range(p.shape[0]):
         weights, totals = w[tile], of_row[tile]
+        for lane in range(LANES):
+            totals[lane] = 0.0
         for k in range(memories.log_weights.shape[0]):
             squares, posteriors, pulls = squared[tile, k], p[tile, k], u[tile, k]
             for lane in range(LANES):

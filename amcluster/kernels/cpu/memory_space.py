@@ -24,10 +24,10 @@ from .lanes import (
     add_products,
     add_weighted,
     load,
-    load_lanes,
     padded_matrix,
     product,
     store,
+    take,
     times,
 )
 from .posterior import to_posteriors
@@ -168,34 +168,38 @@ def weighted_square(values, w):
     return total
 
 
-@kernel
-def end_of(tiles, w, network, transposed, way, ends):
-    """Write v(T) - x of all tiles; return the weighted sum of its squares."""
-    loss = 0.0
-    for tile in range(tiles.shape[0]):
-        this = slice(tile, tile + 1)
-        run(tiles[this], network, way)
-        change(tiles[this], network, transposed, way, ends[this])
-        loss += weighted_square(ends[this], w[this])
-    return loss
-
-
 def retrieve(rows, memories, dynamics, out):
     """`dynamics.retrieve` through the space of memories."""
-    tiles, network = load(rows), Network.of(memories, dynamics)
-    w, ends = np.ones((len(tiles), LANES)), np.empty_like(tiles)
-    transposed = np.ascontiguousarray(network.centers_m.T)
-    end_of(tiles, w, network, transposed, Way.empty(network), ends)
-    ends += tiles
-    store(ends, out)
+    follow(rows, np.ones(len(rows)), *_outset(memories, dynamics), out)
 
 
 def loss(rows, weights, memories, dynamics):
     """`reconstruction.reconstruction_loss` through the space of memories."""
-    tiles, network = load(rows), Network.of(memories, dynamics)
-    w, ends = load_lanes(weights, len(tiles)), np.empty_like(tiles)
+    return (follow(rows, weights, *_outset(memories, dynamics), rows[:0]),)
+
+
+def _outset(memories, dynamics):
+    """The network, its memories as columns, room for a way, for a tile and its end."""
+    network = Network.of(memories, dynamics)
     transposed = np.ascontiguousarray(network.centers_m.T)
-    return (end_of(tiles, w, network, transposed, Way.empty(network), ends),)
+    tile, end = np.zeros((2, 1, len(transposed), LANES), transposed.dtype)
+    return network, transposed, Way.empty(network), tile, end
+
+
+@kernel
+def follow(rows, weights, network, transposed, way, tile, end, out):
+    """Write v(T) of as many rows as `out` has; return the sum of w |v(T) - x|^2."""
+    loss, w = 0.0, np.empty((1, LANES))
+    for start in range(0, rows.shape[0], LANES):
+        take(rows, weights, start, tile, w)
+        run(tile, network, way)
+        change(tile, network, transposed, way, end)
+        loss += weighted_square(end, w)
+        for j in range(tile.shape[1]):
+            for lane in range(LANES):
+                end[0, j, lane] += tile[0, j, lane]
+        store(end, out[start : start + LANES])
+    return loss
 
 
 class Back(NamedTuple):
@@ -226,35 +230,32 @@ class Slopes(NamedTuple):
 
 def gradient(rows, weights, memories, dynamics):
     """`reconstruction.reconstruction_gradient` through the space of memories."""
-    tiles, network = load(rows), Network.of(memories, dynamics)
-    w, ends = load_lanes(weights, len(tiles)), np.empty_like(tiles[:1])
-    transposed = np.ascontiguousarray(network.centers_m.T)
+    outset = network, *_, way, _, _ = _outset(memories, dynamics)
     shape, n = network.centers_m.shape, network.n_clusters
     slopes = Slopes(
         *(np.zeros(shape), np.zeros(shape)),
         *(np.zeros_like(network.between, float) for _ in range(2)),
         *(np.zeros(n), np.zeros(n)),
     )
-    way = Way.empty(network)
     back = Back(*(np.zeros_like(way.of_m) for _ in Back._fields))
-    loss = there_and_back(tiles, w, network, transposed, way, back, ends, slopes)
+    loss = there_and_back(rows, weights, *outset, back, slopes)
     return loss, *gradients(slopes, memories, network)
 
 
 @kernel
-def there_and_back(tiles, w, network, transposed, way, back, ends, slopes):
-    """Run all tiles forward and back, adding to the slopes; return the loss."""
-    loss, ones = 0.0, np.ones((1, LANES))
-    for tile in range(tiles.shape[0]):
-        this = slice(tile, tile + 1)
-        run(tiles[this], network, way)
-        change(tiles[this], network, transposed, way, ends)
-        loss += weighted_square(ends, w[this])
-        go_back(w[tile], network, way, back, slopes)
-        add_products(back.p, tiles[this], slopes.of_m)
+def there_and_back(rows, weights, network, transposed, way, tile, end, back, slopes):
+    """Take all rows forward and back, adding to the slopes; return the loss."""
+    loss, w, ones = 0.0, np.empty((1, LANES)), np.ones((1, LANES))
+    for start in range(0, rows.shape[0], LANES):
+        take(rows, weights, start, tile, w)
+        run(tile, network, way)
+        change(tile, network, transposed, way, end)
+        loss += weighted_square(end, w)
+        go_back(w[0], network, way, back, slopes)
+        add_products(back.p, tile, slopes.of_m)
         add_weighted(back.q, ones, slopes.total)
         if not network.all_moves:
-            add_products(back.q, tiles[this], slopes.of_f)
+            add_products(back.q, tile, slopes.of_f)
     return loss
 
 

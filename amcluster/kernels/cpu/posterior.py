@@ -6,7 +6,7 @@ import numpy as np
 
 from ._jit import kernel, lanewise
 from .elementary import exp, log
-from .lanes import LANES, distances, store
+from .lanes import LANES, Desk, meet, store
 from .likelihoods import log_kernel
 
 
@@ -48,21 +48,6 @@ def posterior_at(state, memories, out):
         distance = squared_distance(state, memories.centers[k])
         out[k] = memories.log_weights[k] + log_kernel(distance, memories)
     return softmax(out)
-
-
-def logits_of(rows, memories):
-    """Logits in tiles."""
-    values = distances(rows, memories.centers)
-    to_logits(values, memories, values)
-    return values
-
-
-def posteriors_of(rows, memories):
-    """Posteriors in tiles, and the log evidence in lanes."""
-    values = logits_of(rows, memories)
-    evidence = np.empty((len(values), LANES), values.dtype)
-    to_posteriors(values, len(memories.log_weights), evidence)
-    return values, evidence
 
 
 @lanewise
@@ -124,21 +109,6 @@ def to_posteriors(logits, n_clusters, evidence):
                 values[k, lane] = 0.0
 
 
-def logits(rows, memories, out):
-    """Write the logits into out (n_rows, n_clusters)."""
-    store(logits_of(rows, memories), out)
-
-
-def posterior(rows, memories, out):
-    """Write p(k | x) into out (n_rows, n_clusters)."""
-    store(posteriors_of(rows, memories)[0], out)
-
-
-def label(rows, memories, out):
-    """Write argmax_k p(k | x) into out (n_rows,); of equal ones the first."""
-    largest_logit(logits_of(rows, memories), len(memories.log_weights), out)
-
-
 @kernel
 def largest_logit(logits, n_clusters, out):
     """Write the number of the largest logit of each lane into out (n_rows,).
@@ -159,10 +129,66 @@ def largest_logit(logits, n_clusters, out):
             out[start + lane] = best[lane]
 
 
+def logits(rows, memories, out):
+    """Write the logits into out (n_rows, n_clusters)."""
+    logits_of(rows, memories, Desk.of(rows, memories.centers), out)
+
+
+@kernel
+def logits_of(rows, memories, desk, out):
+    """`logits`."""
+    for start in range(0, rows.shape[0], LANES):
+        meet(rows, start, desk)
+        to_logits(desk.squared, memories, desk.squared)
+        store(desk.squared, out[start : start + LANES])
+
+
+def posterior(rows, memories, out):
+    """Write p(k | x) into out (n_rows, n_clusters)."""
+    posteriors_of(rows, memories, Desk.of(rows, memories.centers), out)
+
+
+@kernel
+def posteriors_of(rows, memories, desk, out):
+    """`posterior`."""
+    evidence = np.empty((1, LANES), rows.dtype)
+    for start in range(0, rows.shape[0], LANES):
+        meet(rows, start, desk)
+        to_logits(desk.squared, memories, desk.squared)
+        to_posteriors(desk.squared, memories.log_weights.shape[0], evidence)
+        store(desk.squared, out[start : start + LANES])
+
+
+def label(rows, memories, out):
+    """Write argmax_k p(k | x) into out (n_rows,); of equal ones the first."""
+    labels_of(rows, memories, Desk.of(rows, memories.centers), out)
+
+
+@kernel
+def labels_of(rows, memories, desk, out):
+    """`label`."""
+    n_clusters = memories.log_weights.shape[0]
+    for start in range(0, rows.shape[0], LANES):
+        meet(rows, start, desk)
+        to_logits(desk.squared, memories, desk.squared)
+        largest_logit(desk.squared, n_clusters, out[start : start + LANES])
+
+
 def log_evidence(rows, memories, out):
     """Write logsumexp_k of the logits into out (n_rows,)."""
-    _, evidence = posteriors_of(rows, memories)
-    out[:] = evidence.ravel()[: len(out)]
+    evidences_of(rows, memories, Desk.of(rows, memories.centers), out)
+
+
+@kernel
+def evidences_of(rows, memories, desk, out):
+    """`log_evidence`."""
+    evidence = np.empty((1, LANES), rows.dtype)
+    for start in range(0, rows.shape[0], LANES):
+        meet(rows, start, desk)
+        to_logits(desk.squared, memories, desk.squared)
+        to_posteriors(desk.squared, memories.log_weights.shape[0], evidence)
+        for lane in range(min(LANES, rows.shape[0] - start)):
+            out[start + lane] = evidence[0, lane]
 
 
 def squared_error(rows, weights, memories, labels):
