@@ -17,6 +17,7 @@ from scipy.optimize import brentq
 from scipy.special import polygamma
 
 from ._coordinates import HoledRows, coordinates
+from ._devices import CPU
 from ._missing import marginal_logits
 from ._seeding import k_means
 from ._spread import ledoit_wolf_intensity, span
@@ -126,7 +127,8 @@ class SeenResiduals(NamedTuple):
         one is 0 but for rounding where what is seen is as in the whole cell.
         """
         origin = Memories(np.zeros((1, self.values.shape[1])), np.zeros(1), 1.0)
-        logits, _ = marginal_logits(self.values, origin, self.root)
+        # Of the few rows of a path: not worth another device.
+        logits, _ = marginal_logits(CPU(), self.values, origin, self.root)
         part = (~np.isnan(self.values)).mean(axis=1)
         squares = -logits[:, 0] / part
         negligible = np.finfo(squares.dtype).eps * squares.mean()

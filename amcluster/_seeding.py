@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._blocks import sum_over
-from .kernels import Memories, target
+from .kernels import Memories
 
 # A hard phase ends when an iteration lowers the inertia by less than this part of it.
 HARD_TOLERANCE = 1e-4
@@ -107,8 +106,8 @@ def k_means_plus_plus(rows, n_clusters, random_state):
     candidates = _centers(rows, [draw(weights, random_state.uniform())])
     while True:
         nearer = np.empty((len(values), len(candidates)), values.dtype)
-        (potentials,) = sum_over(
-            target("cpu").potentials,
+        (potentials,) = rows.device.sum_over(
+            rows.device.kernels.potentials,
             *(values, weights, _hard(candidates), rows.has_holes),
             out=(closest, nearer),
         )
@@ -127,8 +126,8 @@ def partition_rows(rows, centers, trim=0.0):
     out = np.empty(n_rows, np.int32), np.empty(n_rows, dtype), np.empty(n_rows, dtype)
 
     def sums_of(weights):
-        return sum_over(
-            *(target("cpu").nearest, rows.values, weights),
+        return rows.device.sum_over(
+            *(rows.device.kernels.nearest, rows.values, weights),
             *(_hard(centers), rows.has_holes),
             out=out,
         )
@@ -197,8 +196,8 @@ def _swap(rows, partition, random_state, at_random):
     n_clusters = len(partition.centers)
     mass = partition.weights * partition.first
     candidates = _candidates(rows, mass, n_clusters, random_state)
-    kept, extra = sum_over(
-        target("cpu").swap_costs,
+    kept, extra = rows.device.sum_over(
+        rows.device.kernels.swap_costs,
         rows.values,
         partition.weights,
         _hard(candidates),
