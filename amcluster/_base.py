@@ -30,7 +30,7 @@ from ._checks import (
     check_spread,
     generator_of,
 )
-from ._devices import CPU
+from ._devices import device_named
 from ._likelihoods import Likelihood
 from ._missing import filled, has_holes, marginal_logits
 from .kernels import Dynamics
@@ -392,8 +392,8 @@ class AssociativeClusterer(
         )
 
     def _device(self):
-        """Where kernels run in the call of a user that is under way."""
-        return CPU()
+        """Where kernels run, for one call of a user."""
+        return device_named(self.device)
 
     def _likelihood(self):
         """The likelihood of the memories."""

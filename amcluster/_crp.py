@@ -106,6 +106,10 @@ class CRPAssociativeClusterer(AssociativeClusterer):
     verbose : int, default=0
         Whether to print the objective of each level or round.
 
+    device : {"cpu", "cuda", "auto"}, default="cpu"
+        Where kernels run. "cuda" is an NVIDIA GPU, which needs ``pip install
+        "amcluster[cuda]"``; "auto" is a GPU where one works, or else the CPU.
+
     Attributes
     ----------
     cluster_centers_ : ndarray of shape (`n_clusters_`, n_features)
@@ -263,6 +267,7 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         tol=1e-6,
         random_state=None,
         verbose=0,
+        device="cpu",
     ):
         self.concentration = concentration
         self.discount = discount
@@ -278,6 +283,7 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         self.tol = tol
         self.random_state = random_state
         self.verbose = verbose
+        self.device = device
 
     def partial_fit(self, X, y=None, sample_weight=None):
         """Learn from a batch of a stream; every call leaves a usable model.

@@ -86,6 +86,10 @@ class CLAMELBOClusterer(SeededClusterer):
     verbose : int, default=0
         Whether to print the free energy at each iteration.
 
+    device : {"cpu", "cuda", "auto"}, default="cpu"
+        Where kernels run. "cuda" is an NVIDIA GPU, which needs ``pip install
+        "amcluster[cuda]"``; "auto" is a GPU where one works, or else the CPU.
+
     Attributes
     ----------
     cluster_centers_ : ndarray of shape (n_clusters, n_features)
@@ -193,6 +197,7 @@ class CLAMELBOClusterer(SeededClusterer):
         tol=1e-6,
         random_state=None,
         verbose=0,
+        device="cpu",
     ):
         self.n_clusters = n_clusters
         self.likelihood = likelihood
@@ -206,6 +211,7 @@ class CLAMELBOClusterer(SeededClusterer):
         self.tol = tol
         self.random_state = random_state
         self.verbose = verbose
+        self.device = device
 
     def retrieve(self, X, n_steps=None, step_size=1.0):
         """Mean of the memories under the state of the network, started from uniform.

@@ -142,7 +142,7 @@ class Residuals(NamedTuple):
     def covariance(self):
         """Covariance of the features."""
         values = self.rows.values.astype(np.float64, copy=False)
-        within = (values.T * self.weights) @ values
+        within = (values.T * np.asarray(self.weights)) @ values
         within -= (self.centers.T * self.counts) @ self.centers
         return within / self.total
 
@@ -156,11 +156,12 @@ def first_shared(rows, partition, centers, n_features, beta, prior=None):
     large, blurs the directions of little spread that may tell clusters apart.
     """
     weights, counts = partition.weights, partition.counts
+    labels = np.asarray(partition.labels)
     means = centers.copy()
     sums = np.zeros_like(means)
-    np.add.at(sums, partition.labels, rows.values * weights[:, None])
+    np.add.at(sums, labels, rows.values * weights[:, None])
     means[counts > 0] = sums[counts > 0] / counts[counts > 0, None]
-    differences = rows.values - means[partition.labels]
+    differences = rows.values - means[labels]
     squares = weights @ np.square(differences).sum(axis=1)
     residuals = Residuals(
         rows, weights, means, counts, squares, weights.sum(), n_features
