@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import config, cuda
+from scipy.linalg import solve_triangular
 
 from .kernels import target
 
@@ -79,6 +80,19 @@ class CUDA:
             return np.ascontiguousarray(np.asarray(matrix)[:, number])
         _copy_column.forall(len(out))(matrix, number, out)
         return out
+
+    def whitened(self, X, root):
+        """As `CPU.whitened`."""
+        matrix = solve_triangular(root, np.eye(len(root)), lower=True).T
+        out = self.empty(X.shape, X.dtype)
+        matrix = np.ascontiguousarray(matrix, X.dtype)
+        self.rows_of(self.kernels.project, X, None, matrix, out=(out,))
+        return out
+
+    def moment(self, X, weights):
+        """As `CPU.moment`."""
+        (total,) = self.sum_over(self.kernels.moment, X, weights, None)
+        return total
 
     def _blocks(self, X):
         """Slices of the rows, and those rows on the GPU: all, or one block at a time.

@@ -6,6 +6,7 @@ Learners reach their device through the rows; it lives as long as one call of a 
 from importlib.util import find_spec
 
 import numpy as np
+from scipy.linalg import solve_triangular
 
 from . import _blocks
 from ._checks import check_choice
@@ -29,6 +30,16 @@ class CPU:
     def column(self, matrix, number):
         """One column, contiguous, where the matrix is."""
         return np.ascontiguousarray(matrix[:, number])
+
+    def whitened(self, X, root):
+        """Rows times the transposed inverse of a lower triangular root."""
+        whitened = solve_triangular(root, X.T, lower=True).T
+        return np.ascontiguousarray(whitened, X.dtype)
+
+    def moment(self, X, weights):
+        """The weighted sum of the outer products of rows, in float64."""
+        X = X.astype(np.float64, copy=False)
+        return (X.T * weights) @ X
 
 
 def device_named(name):
@@ -82,7 +93,7 @@ def _check_gpu():
         cuda.current_context()
         compiles = cuda.is_available()
     except Exception as error:  # numba-cuda has many ways to say so
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split()).rstrip(" :.")
         raise RuntimeError(
             f"device == 'cuda', but no GPU was found ({reason}). device='cpu' works"
             " without one."

@@ -65,7 +65,7 @@ class FreeEnergy:
             beta,
             self.n_features,
         ).astype(values.dtype)
-        projected = np.ascontiguousarray(spread.project(values), values.dtype)
+        projected = spread.project_rows(self.rows)
         pulled = device.empty(len(values))
         evidence, *sums = device.sum_over(
             *(device.kernels.expectation, projected, weights, memories),

@@ -36,6 +36,10 @@ class Isotropic(NamedTuple):
         """Values in coordinates where the metric is Euclidean: as they are."""
         return values
 
+    def project_rows(self, rows):
+        """The same of the values of rows."""
+        return rows.values
+
     def restore(self, values):
         """The inverse of `project`."""
         return values
@@ -97,6 +101,10 @@ class Shared(NamedTuple):
         """Values in coordinates where the metric is Euclidean."""
         return solve_triangular(self._root(), values.T, lower=True).T
 
+    def project_rows(self, rows):
+        """The same of the values of rows, where those are."""
+        return rows.device.whitened(rows.values, self._root())
+
     def restore(self, values):
         """The inverse of `project`."""
         return values @ self._root().T
@@ -141,8 +149,7 @@ class Residuals(NamedTuple):
 
     def covariance(self):
         """Covariance of the features."""
-        values = self.rows.values.astype(np.float64, copy=False)
-        within = (values.T * np.asarray(self.weights)) @ values
+        within = self.rows.device.moment(self.rows.values, self.weights)
         within -= (self.centers.T * self.counts) @ self.centers
         return within / self.total
 
