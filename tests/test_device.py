@@ -1,0 +1,333 @@
+"""Estimators on a GPU: numba's simulator of one, or, marked `gpu`, a real one.
+
+The simulator runs a thread of Python for each of the GPU's: sets are small here. All
+kernels meet NumPy in test_kernels.
+"""
+
+import os
+import subprocess
+import sys
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import make_blobs
+
+from amcluster import (
+    AssociativeImputer,
+    CLAMClusterer,
+    CLAMELBOClusterer,
+    CRPAssociativeClusterer,
+    _devices,
+)
+from amcluster._devices import CPU, device_named
+from amcluster.kernels import Memories
+
+ROOT = Path(__file__).parents[1]
+PLACES = np.array([[0.0, 0.0], [6.0, 1.0], [2.0, 7.0]])
+X, _ = make_blobs(24, centers=PLACES, cluster_std=0.6, random_state=0)
+WITH_HOLES = np.where(np.random.default_rng(1).random(X.shape) < 0.15, np.nan, X)
+WITH_HOLES[np.isnan(WITH_HOLES).all(axis=1)] = PLACES[0]
+NEW = np.array([[0.3, 0.1], [5.0, 1.0], [20.0, -20.0]])
+NEW_WITH_HOLES = np.array([[0.3, np.nan], [np.nan, 1.0], [20.0, -20.0]])
+
+SEED = {"random_state": 0, "max_iter": 3}
+ESTIMATORS = {
+    "clam": CLAMClusterer(3, n_steps=2, **SEED),
+    "clam-masked": CLAMClusterer(
+        3, n_steps=2, mask_fraction=0.5, weights="learned", n_init=1, **SEED
+    ),
+    "elbo": CLAMELBOClusterer(3, **SEED),
+    "elbo-robust": CLAMELBOClusterer(3, likelihood="student_t", n_init=1, **SEED),
+    "elbo-metric": CLAMELBOClusterer(3, metric="learned", n_init=1, **SEED),
+    "crp": CRPAssociativeClusterer(metric="euclidean", **SEED),
+    "crp-metric": CRPAssociativeClusterer(metric="learned", **SEED),
+}
+METHODS = (
+    *("predict", "predict_proba", "score_samples", "energy", "novelty"),
+    *("retrieve", "trajectory", "complete"),
+)
+
+
+@pytest.fixture(autouse=True)
+def few_rows(monkeypatch):
+    """Fewer levels of the CRP's path: it starts with a memory for each four rows."""
+    monkeypatch.setattr("amcluster._coarsening.ROWS_PER_MEMORY", 8)
+
+
+@pytest.fixture
+def gpu():
+    """The device under test."""
+    return device_named("cuda")
+
+
+@pytest.fixture
+def small_gpu(monkeypatch):
+    """One without room for any array: rows come in blocks of five."""
+    from amcluster import _cuda
+
+    monkeypatch.setattr(_cuda, "free_memory", lambda: 0)
+    monkeypatch.setattr(_cuda, "BUFFER_BYTES", 5 * X[0].nbytes)
+    return device_named("cuda")
+
+
+def assert_same(model, X, new):
+    """All that an estimator learns and says is the same on both."""
+    on_cpu = clone(model).fit(X)
+    on_gpu = clone(model).set_params(device="cuda").fit(X)
+    np.testing.assert_array_equal(on_gpu.labels_, on_cpu.labels_)
+    names = {name for name in vars(on_cpu) if name.endswith("_")}
+    # The last iteration may gain no more than what another order of a sum does.
+    for name in names - {"labels_", "n_features_in_", "history_", "n_iter_"}:
+        actual, expected = getattr(on_gpu, name), getattr(on_cpu, name)
+        np.testing.assert_allclose(actual, expected, rtol=1e-6, atol=1e-8)
+    for method in METHODS:
+        if hasattr(model, method):
+            settings = {"n_steps": 2} if method in ("retrieve", "trajectory") else {}
+            np.testing.assert_allclose(
+                getattr(on_gpu, method)(new, **settings),
+                getattr(on_cpu, method)(new, **settings),
+                *(1e-6, 1e-8),
+            )
+
+
+@pytest.mark.parametrize("model", ESTIMATORS.values(), ids=ESTIMATORS)
+def test_estimators(model):
+    assert_same(model, X, NEW)
+
+
+@pytest.mark.parametrize("name", ["clam", "elbo", "elbo-metric", "crp", "crp-metric"])
+def test_estimators_with_holes(name):
+    assert_same(ESTIMATORS[name], WITH_HOLES, NEW_WITH_HOLES)
+
+
+def test_states_come_to_rest():
+    model = clone(ESTIMATORS["clam"]).fit(X)
+    expected = model.retrieve(X)
+    np.testing.assert_allclose(model.set_params(device="cuda").retrieve(X), expected)
+
+
+def test_stream():
+    """Batches are scored on the device, and seated on the CPU."""
+    model = clone(ESTIMATORS["crp"]).fit(X)
+    expected = clone(model).fit(X).partial_fit(NEW)
+    on_gpu = model.set_params(device="cuda").partial_fit(NEW)
+    np.testing.assert_array_equal(on_gpu.labels_, expected.labels_)
+    np.testing.assert_allclose(on_gpu.cluster_centers_, expected.cluster_centers_)
+
+
+def test_imputer():
+    imputer = AssociativeImputer(2, metric="euclidean", random_state=0)
+    expected = imputer.fit_transform(WITH_HOLES)
+    imputer.set_params(device="cuda")
+    np.testing.assert_allclose(imputer.fit_transform(WITH_HOLES), expected)
+
+
+@pytest.mark.parametrize("name", ["elbo", "elbo-metric"])
+def test_estimators_stream_what_does_not_fit(small_gpu, name):
+    assert_same(ESTIMATORS[name], X, NEW)
+
+
+def test_streamed_rows_are_the_resident_ones(gpu, small_gpu, monkeypatch):
+    rng = np.random.default_rng(2)
+    rows, weights = rng.normal(size=(23, 2)), rng.uniform(size=23)
+    memories = Memories(rng.normal(size=(3, 2)), np.log([0.2, 0.3, 0.5]), 0.7)
+    memories = memories.astype(float)
+    results = []
+    for device in (CPU(), gpu, small_gpu):
+        pulled, labels = np.empty(23), np.empty(23, np.intp)
+        kernels = device.kernels
+        sums = device.sum_over(
+            kernels.expectation, rows, weights, memories, out=(pulled,)
+        )
+        device.rows_of(kernels.label, rows, memories, out=(labels,))
+        results.append([*sums, pulled, labels])
+    for expected, *others in zip(*results, strict=True):
+        for actual in others:
+            np.testing.assert_allclose(actual, expected, rtol=1e-12)
+
+
+def test_blocks_cover_the_rows(small_gpu):
+    """Each buffer is used again before the kernel of the other block has begun."""
+    for layout in (X, np.asfortranarray(X), X[:13], X[:5], X[:1], X[::2]):
+        blocks = [
+            (block, rows.copy_to_host()) for block, rows in small_gpu._blocks(layout)
+        ]
+        np.testing.assert_array_equal(np.concatenate([r for _, r in blocks]), layout)
+        for block, rows in blocks:
+            np.testing.assert_array_equal(rows, layout[block])
+        assert len(blocks) == -(-len(layout) // 5)
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """Shapes of the arrays that are sent to the GPU as a whole."""
+    from amcluster import _cuda
+
+    shapes, send = [], _cuda.cuda.to_device
+
+    def to_device(array):
+        shapes.append(array.shape)
+        return send(array)
+
+    monkeypatch.setattr(_cuda.cuda, "to_device", to_device)
+    return shapes
+
+
+@pytest.mark.parametrize("max_iter", [2, 4])
+def test_rows_are_sent_once(sent, max_iter):
+    """The centred rows and, for the labels, X itself; whatever the iterations."""
+    model = CLAMELBOClusterer(3, n_init=1, max_iter=max_iter, tol=0, random_state=0)
+    model.set_params(device="cuda").fit(X)
+    assert sent.count(X.shape) == 2
+
+
+def test_room_is_that_of_what_lives(gpu, monkeypatch):
+    monkeypatch.setattr(gpu, "_room", 1000)
+    large, small = np.zeros((60, 2)), np.zeros(6)
+    assert gpu._kept(large) is gpu._kept(large) is not large
+    assert gpu._kept(small) is small
+    assert isinstance(gpu.empty(6), np.ndarray)
+    there = gpu.empty(5)
+    assert not isinstance(there, np.ndarray)
+    assert gpu._left() == 0
+    del large, there
+    assert gpu._left() == 1000
+    assert gpu._kept(small) is not small
+
+
+def test_copies_end_with_the_call():
+    gpu, rows = device_named("cuda"), X.copy()
+    copy = weakref.ref(gpu._kept(rows))
+    assert copy() is not None
+    del gpu
+    assert copy() is None
+
+
+def test_an_array_in_the_place_of_another_is_sent(gpu):
+    """An id may come again when its array is gone."""
+    for number in range(20):
+        rows = np.full((4, 2), float(number))
+        np.testing.assert_array_equal(gpu._kept(rows).copy_to_host(), rows)
+        del rows
+
+
+def test_column(gpu, small_gpu):
+    matrix = np.arange(12.0).reshape(4, 3)
+    on_gpu = gpu.empty((4, 3))
+    on_gpu.copy_to_device(matrix)
+    for device, place in ((CPU(), matrix), (gpu, on_gpu), (small_gpu, matrix)):
+        column = np.asarray(device.column(place, 1))
+        np.testing.assert_array_equal(column, matrix[:, 1])
+
+
+# Choosing a device
+
+
+def run(code, **environment):
+    process = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    return process.stdout.strip()
+
+
+NO_GPU = {"NUMBA_ENABLE_CUDASIM": "0", "CUDA_VISIBLE_DEVICES": "-1"}
+FIT = """
+import sys, warnings
+warnings.simplefilter("error")
+from amcluster import CLAMClusterer
+def fit(device):
+    return CLAMClusterer(2, n_init=1, device=device).fit([[0.0], [1.0], [9.0]])
+"""
+
+
+def test_cuda_without_a_gpu_says_what_to_do():
+    code = """
+try:
+    fit("cuda")
+except (ImportError, RuntimeError) as error:
+    print(type(error).__name__, error)
+"""
+    message = run(FIT + code, **NO_GPU)
+    assert "device == 'cuda'" in message
+    assert "device='cpu'" in message
+    if message.startswith("ImportError"):
+        assert 'pip install "amcluster[cuda]"' in message
+    else:
+        assert "no GPU was found" in message
+
+
+def test_auto_without_a_gpu_is_the_cpu():
+    assert run(FIT + "print(fit('auto').inertia_)", **NO_GPU) == "0.5"
+
+
+def test_a_fit_on_the_cpu_leaves_cuda_alone():
+    code = "fit('cpu'); print([m for m in sys.modules if 'numba.cuda' in m])"
+    assert run(FIT + code, **NO_GPU) == "[]"
+    code = "import amcluster, sys; print('numba' in sys.modules)"
+    assert run(code, **NO_GPU) == "False"
+
+
+def test_numba_cuda_is_needed_for_a_real_gpu(monkeypatch):
+    import numba
+
+    monkeypatch.setattr(numba.config, "ENABLE_CUDASIM", 0)
+    monkeypatch.setattr(_devices, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r'pip install "amcluster\[cuda\]"'):
+        device_named("cuda")
+    assert isinstance(device_named("auto"), CPU)
+
+
+def test_no_driver(monkeypatch):
+    from numba import cuda
+
+    def missing():
+        raise ImportError("Error at driver init:\nno driver:\n")
+
+    monkeypatch.setattr(cuda, "current_context", missing)
+    reason = r"no GPU was found \(Error at driver init: no driver\)"
+    with pytest.raises(RuntimeError, match=reason):
+        device_named("cuda")
+    assert isinstance(device_named("auto"), CPU)
+
+
+def test_no_compiler(monkeypatch):
+    from numba import cuda
+
+    monkeypatch.setattr(cuda, "is_available", lambda: False, raising=False)
+    with pytest.raises(RuntimeError, match="no compiler"):
+        device_named("cuda")
+
+
+def test_auto_is_a_gpu_where_one_works():
+    assert not isinstance(device_named("auto"), CPU)
+
+
+@pytest.mark.parametrize("model", ESTIMATORS.values(), ids=ESTIMATORS)
+def test_wrong_word(model):
+    model = clone(model).set_params(device="gpu")
+    with pytest.raises(ValueError, match=r"device == 'gpu', must be one of \('cpu'"):
+        model.fit(X)
+
+
+def no_gpu():
+    raise RuntimeError("none")
+
+
+def test_a_missing_device_leaves_the_earlier_fit(monkeypatch):
+    model = clone(ESTIMATORS["clam"]).fit(X)
+    labels = model.labels_
+    monkeypatch.setattr(_devices, "_check_gpu", no_gpu)
+    with pytest.raises(RuntimeError, match="none"):
+        model.set_params(device="cuda").fit(X)
+    with pytest.raises(RuntimeError, match="none"):
+        model.predict(X)
+    assert model.labels_ is labels
+    np.testing.assert_array_equal(model.set_params(device="cpu").predict(X), labels)
