@@ -223,6 +223,84 @@ def test_column(gpu, small_gpu):
         np.testing.assert_array_equal(column, matrix[:, 1])
 
 
+# A real one
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("holes", [False, True])
+def test_estimators_on_a_real_gpu(dtype, holes):
+    """Clear clusters, more rows than a grid has lanes."""
+    rng = np.random.default_rng(0)
+    places = 12 * rng.normal(size=(5, 6))
+    rows = (places[rng.integers(0, 5, 100_000)] + rng.normal(size=(100_000, 6))).astype(
+        dtype
+    )
+    if holes:
+        rows[rng.random(rows.shape) < 0.05] = np.nan
+    exact = dtype is np.float64
+    for model in (
+        *(CLAMClusterer(5, random_state=0), CLAMELBOClusterer(5, random_state=0)),
+        CLAMELBOClusterer(5, metric="learned", likelihood="student_t", random_state=0),
+        CRPAssociativeClusterer(random_state=0),
+    ):
+        on_cpu = clone(model).fit(rows)
+        on_gpu = clone(model).set_params(device="cuda").fit(rows)
+        again = clone(on_gpu).fit(rows)
+        np.testing.assert_array_equal(on_gpu.labels_, on_cpu.labels_)
+        np.testing.assert_array_equal(on_gpu.cluster_centers_, again.cluster_centers_)
+        np.testing.assert_allclose(
+            *(on_gpu.score_samples(rows), on_cpu.score_samples(rows)),
+            rtol=1e-6 if exact else 1e-3,
+            atol=1e-6 if exact else 1e-2,
+        )
+
+
+@pytest.mark.gpu
+def test_streaming_on_a_real_gpu(monkeypatch):
+    from amcluster import _cuda
+
+    rng = np.random.default_rng(0)
+    rows, weights = rng.normal(size=(1_000_000, 8)), rng.uniform(size=1_000_000)
+    memories = Memories(rng.normal(size=(9, 8)), np.zeros(9), 0.5).astype(float)
+    resident = device_named("cuda")
+    monkeypatch.setattr(_cuda, "free_memory", lambda: 0)
+    monkeypatch.setattr(_cuda, "BUFFER_BYTES", 1 << 20)
+    streaming = device_named("cuda")
+    sums = [
+        device.sum_over(
+            *(device.kernels.expectation, rows, weights, memories),
+            out=(device.empty(len(rows)),),
+        )
+        for device in (resident, streaming, streaming)
+    ]
+    for expected, streamed, again in zip(*sums, strict=True):
+        np.testing.assert_allclose(streamed, expected, rtol=1e-9)
+        np.testing.assert_array_equal(streamed, again)
+
+
+@pytest.mark.gpu
+def test_benchmark_on_a_real_gpu():
+    script = ROOT / "benchmarks" / "speed.py"
+    options = ["--device", "cuda", "--shapes", "20000x8x5", "--repeats", "1"]
+    subprocess.run([sys.executable, script, *options], check=True)
+
+
+def test_benchmark_without_a_gpu_says_so():
+    """numba's simulator has no speed to measure."""
+    script = ROOT / "benchmarks" / "speed.py"
+    process = subprocess.run(
+        [sys.executable, script, "--device", "cuda"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **NO_GPU},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode != 0
+    assert "device='cpu'" in process.stderr
+    assert "Traceback" not in process.stderr
+
+
 # Choosing a device
 
 
