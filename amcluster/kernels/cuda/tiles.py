@@ -1,4 +1,4 @@
-"""Rows as lanes: the arithmetic of all kernels, done by the threads of a block together.
+"""Rows as lanes: the arithmetic of all kernels, by the threads of a block together.
 
 A block takes LANES rows at a time. What it makes of them is a tile (n, LANES), values
 of each row, in room that belongs to the block. Rows themselves are met as they lie, in
