@@ -1,4 +1,11 @@
-"""Shared data."""
+"""Shared data, and a device: numba's simulator, unless NUMBA_ENABLE_CUDASIM=0.
+
+numba reads that variable once, when it is first imported.
+"""
+
+import os
+
+os.environ.setdefault("NUMBA_ENABLE_CUDASIM", "1")
 
 import numpy as np
 import pytest
@@ -14,6 +21,9 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("amcluster")
+
+# A script that needs numba-cuda; doctests are collected from every module.
+collect_ignore = ["offline_cuda.py"]
 
 REAL_SETS = ("iris", "wine", "breast_cancer", "digits")
 
