@@ -28,7 +28,7 @@ from types import SimpleNamespace
 import numpy as np
 from cuda.pathfinder import find_nvidia_binary_utility
 from numba import cuda
-from numba.cuda import api, dispatcher
+from numba.cuda import api, codegen, dispatcher
 
 from amcluster.kernels import STUDENT_T, Dynamics, Memories, Metric
 
@@ -97,10 +97,8 @@ class Assembler:
             for name, value in kernel.targetoptions.items()
             if name not in ("cache", "extensions")
         }
-        ptx = dispatcher._Kernel(kernel.py_func, types, **options).library.get_asm_str(
-            cc=self.compute_capability
-        )
-        report = self.assemble(ptx, options.get("max_registers"))
+        library = dispatcher._Kernel(kernel.py_func, types, **options).library
+        report = self.assemble(library.get_asm_str(), options.get("max_registers"))
         module = kernel.py_func.__module__.removeprefix("amcluster.kernels.cuda.")
         found = {
             "kernel": f"{module}.{kernel.py_func.__name__}",
@@ -174,6 +172,7 @@ def stand_in(assembler):
         setattr(cuda, name, value)
     for module in (dispatcher, api):
         module.get_current_device = replaced["get_current_device"]
+    codegen.CUDACodeLibrary._ensure_cc = lambda self, cc: assembler.compute_capability
     dispatcher._LaunchConfiguration.__init__ = configure
     dispatcher._LaunchConfiguration.__call__ = lambda configuration, *arguments: (
         assembler.launch(configuration, *arguments)

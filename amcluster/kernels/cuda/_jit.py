@@ -12,7 +12,7 @@ import warnings
 from contextlib import contextmanager
 
 import numpy as np
-from numba import config
+from numba import config, uint64
 from numba import cuda as _cuda
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
@@ -86,8 +86,10 @@ def running():
 
 if SIMULATED:
     cuda, kernel, part = _Simulated(), _simulated_kernel, _simulated_part
-    view = part
+    view, index = part, int
 else:
     cuda, kernel, part = _cuda, _cuda.jit, _cuda.jit(device=True)
     # A part that returns a view of an array: only what is put in its place may.
     view = _cuda.jit(device=True, inline="always")
+    # An index that is not negative: without it numba counts negative ones from the end.
+    index = uint64

@@ -7,7 +7,7 @@ a view that has their features first. Thread (lane, part) of a block owns the va
 
 All else is a sum over one axis of two matrices, of products or of squared differences::
 
-    out[m, n] = sum_c term(left[c, m], right[c, n])
+    out[index(m), index(n)] = sum_c term(left[c, m], right[c, n])
 
 Some values of `left` and `right` at a time go through memory that the block shares;
 each thread sums 4 x 4 of the results in registers. Where there are fewer results than
@@ -18,7 +18,7 @@ Every function that reads what other threads wrote waits for them before it does
 sums over an axis wait once more at their end: then all threads can read the result.
 """
 
-from ._jit import SIMULATED, cuda, part, view
+from ._jit import SIMULATED, cuda, index, part, view
 from .warps import WARP, sum_of_warp
 
 LANES, PARTS = (4, 2) if SIMULATED else (64, 2)
@@ -30,10 +30,6 @@ SPAN, CHUNK = (8, 8) if SIMULATED else (64, 16)
 WIDTH = SPAN + 4
 SHARED = 2 * CHUNK * WIDTH
 RIGHT = CHUNK * WIDTH
-# An index that went through these is known not to be negative, and the second kind to
-# be a multiple of 4: so the compiler leaves out what numba does for negative ones, and
-# reads four neighbours at once.
-INDEX, INDEX_OF_FOUR = (1 << 16) - 1, (1 << 16) - 4
 
 
 @part
@@ -110,13 +106,19 @@ def bits_for(n):
 @part
 def four(values, at):
     """Four neighbours."""
-    return values[at], values[at + 1], values[at + 2], values[at + 3]
+    return (
+        values[index(at)],
+        values[index(at + 1)],
+        values[index(at + 2)],
+        values[index(at + 3)],
+    )
 
 
 @part
 def put_four(values, at, four):
     """Write four neighbours."""
-    values[at], values[at + 1], values[at + 2], values[at + 3] = four
+    values[index(at)], values[index(at + 1)] = four[0], four[1]
+    values[index(at + 2)], values[index(at + 3)] = four[2], four[3]
 
 
 def contraction(term, look=as_is, add=False):
@@ -131,10 +133,11 @@ def contraction(term, look=as_is, add=False):
         zero, one = shared.dtype.type(0), shared.dtype.type(1)
         value = zero
         if c < values.shape[0]:
-            value = shared.dtype.type(values[c, min(i, values.shape[1] - 1)])
+            i = min(i, values.shape[1] - 1)
+            value = shared.dtype.type(values[index(c), index(i)])
             if look_at:
                 value = look(value, zero, one)
-        shared[at & INDEX] = value
+        shared[index(at)] = value
 
     @part
     def share(values, first, start, bits, look_at, offset, shared):
@@ -142,16 +145,15 @@ def contraction(term, look=as_is, add=False):
 
         Neighbours in memory are read by neighbouring threads.
         """
-        if values.strides[0] < values.strides[1]:
-            c = thread() % CHUNK
-            for i in range(thread() // CHUNK, 4 << bits, THREADS // CHUNK):
-                at = offset + c * WIDTH + i
-                put(values, first + c, start + i, look_at, at, shared)
-        else:
-            i = thread() & ((4 << bits) - 1)
-            for c in range(thread() >> (bits + 2), CHUNK, THREADS >> (bits + 2)):
-                at = offset + c * WIDTH + i
-                put(values, first + c, start + i, look_at, at, shared)
+        e = thread()
+        while e < CHUNK << (bits + 2):
+            if values.strides[0] < values.strides[1]:
+                c, i = e % CHUNK, e // CHUNK
+            else:
+                c, i = e >> (bits + 2), e & ((4 << bits) - 1)
+            at = offset + c * WIDTH + i
+            put(values, first + c, start + i, look_at, at, shared)
+            e += THREADS
 
     @part
     def terms(total, a, b):
@@ -167,47 +169,56 @@ def contraction(term, look=as_is, add=False):
         group, n_groups = thread() >> (down + across), THREADS >> (down + across)
         zero = shared.dtype.type(0)
         zeros = zero, zero, zero, zero
-        for i in range(0, out.shape[0], 4 << down):
-            for j in range(0, out.shape[1], 4 << across):
+        i = 0
+        while i < out.shape[0]:
+            j = 0
+            while j < out.shape[1]:
                 s0 = s1 = s2 = s3 = zeros
-                for first in range(0, left.shape[0], CHUNK):
+                first = 0
+                while first < left.shape[0]:
                     cuda.syncthreads()
                     share(left, first, i, down, False, 0, shared)
                     share(right, first, j, across, True, RIGHT, shared)
                     cuda.syncthreads()
                     c = 4 * group
                     while c < CHUNK:
-                        at_left = (c * WIDTH + m) & INDEX_OF_FOUR
-                        at_right = (c * WIDTH + n) & INDEX_OF_FOUR
+                        at_left = c * WIDTH + m
+                        at_right = c * WIDTH + n + RIGHT
                         for next_one in range(0, 4 * WIDTH, WIDTH):
                             a = four(shared, at_left + next_one)
-                            b = four(shared, at_right + next_one + RIGHT)
+                            b = four(shared, at_right + next_one)
                             s0, s1 = terms(s0, a[0], b), terms(s1, a[1], b)
                             s2, s3 = terms(s2, a[2], b), terms(s3, a[3], b)
                         c += 4 * n_groups
+                    first += CHUNK
                 cuda.syncthreads()
                 at = (group << (down + across + 4)) + (m << (across + 2)) + n
-                put_four(shared, at & INDEX_OF_FOUR, s0)
-                put_four(shared, (at + (4 << across)) & INDEX_OF_FOUR, s1)
-                put_four(shared, (at + (8 << across)) & INDEX_OF_FOUR, s2)
-                put_four(shared, (at + (12 << across)) & INDEX_OF_FOUR, s3)
+                put_four(shared, at, s0)
+                put_four(shared, at + (4 << across), s1)
+                put_four(shared, at + (8 << across), s2)
+                put_four(shared, at + (12 << across), s3)
                 cuda.syncthreads()
                 collect(i, j, down, across, out, shared)
+                j += 4 << across
+            i += 4 << down
         cuda.syncthreads()
 
     @part
     def collect(i, j, down, across, out, shared):
         """Write the results out of shared memory, summed over the groups."""
-        for e in range(thread(), 16 << (down + across), THREADS):
+        e = thread()
+        while e < 16 << (down + across):
             m, n = i + (e >> (across + 2)), j + (e & ((4 << across) - 1))
             if m < out.shape[0] and n < out.shape[1]:
-                total = shared[e & INDEX]
-                for group in range(1, THREADS >> (down + across)):
-                    total += shared[(e + (group << (down + across + 4))) & INDEX]
+                total, at = shared[index(e)], e + (16 << (down + across))
+                while at < 16 * THREADS:
+                    total += shared[index(at)]
+                    at += 16 << (down + across)
                 if add:
-                    out[m, n] += total
+                    out[index(m), index(n)] += total
                 else:
-                    out[m, n] = total
+                    out[index(m), index(n)] = total
+            e += THREADS
 
     return contract
 
@@ -265,21 +276,21 @@ def add_sums(values, out, shared):
         total = values.dtype.type(0)
         if k < out.shape[0]:
             for lane in range(thread() % WARP, LANES, WARP):
-                total += values[k, lane]
+                total += values[index(k), index(lane)]
         total = sum_of_warp(total, thread(), shared)
         if k < out.shape[0] and thread() % WARP == 0:
-            out[k] += total
+            out[index(k)] += total
 
 
 @part
 def sum_of_lane(value, shared):
     """The sum of what the threads of a lane have."""
     cuda.syncthreads()
-    shared[thread()] = value
+    shared[index(thread())] = value
     cuda.syncthreads()
-    total = shared[cuda.threadIdx.x]
+    total = shared[index(cuda.threadIdx.x)]
     for number in range(1, PARTS):
-        total += shared[number * LANES + cuda.threadIdx.x]
+        total += shared[index(number * LANES + cuda.threadIdx.x)]
     return total
 
 
@@ -287,11 +298,11 @@ def sum_of_lane(value, shared):
 def largest_of_lane(value, shared):
     """The largest of what the threads of a lane have."""
     cuda.syncthreads()
-    shared[thread()] = value
+    shared[index(thread())] = value
     cuda.syncthreads()
-    largest = shared[cuda.threadIdx.x]
+    largest = shared[index(cuda.threadIdx.x)]
     for number in range(1, PARTS):
-        largest = max(largest, shared[number * LANES + cuda.threadIdx.x])
+        largest = max(largest, shared[index(number * LANES + cuda.threadIdx.x)])
     return largest
 
 
@@ -299,7 +310,10 @@ def largest_of_lane(value, shared):
 def store(values, start, out):
     """Write the first values of each lane into the rows of `out` from `start` on."""
     cuda.syncthreads()
-    n_lanes = min(LANES, out.shape[0] - start)
-    for lane in range(thread() // WARP, n_lanes, THREADS // WARP):
-        for j in range(thread() % WARP, out.shape[1], WARP):
-            out[start + lane, j] = values[j, lane]
+    lane = thread() // WARP
+    while lane < min(LANES, out.shape[0] - start):
+        j = thread() % WARP
+        while j < out.shape[1]:
+            out[index(start + lane), index(j)] = values[index(j), index(lane)]
+            j += WARP
+        lane += THREADS // WARP
