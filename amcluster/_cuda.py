@@ -75,10 +75,10 @@ class CUDA:
 
     def column(self, matrix, number):
         """One column, contiguous, where the matrix is."""
+        if isinstance(matrix, np.ndarray):
+            return np.ascontiguousarray(matrix[:, number])
         out = self.empty(len(matrix), matrix.dtype)
-        if isinstance(matrix, np.ndarray) or isinstance(out, np.ndarray):
-            return np.ascontiguousarray(np.asarray(matrix)[:, number])
-        _copy_column.forall(len(out))(matrix, number, out)
+        self.rows_of(self.kernels.column, matrix, None, int(number), out=(out,))
         return out
 
     def whitened(self, X, root):
@@ -181,10 +181,3 @@ def _copy_stream():
     stream = cuda.external_stream(int(handle))
     weakref.finalize(stream, driver.cuStreamDestroy, handle)
     return stream
-
-
-@cuda.jit
-def _copy_column(matrix, number, out):
-    i = cuda.grid(1)
-    if i < out.shape[0]:
-        out[i] = matrix[i, number]

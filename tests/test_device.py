@@ -214,13 +214,33 @@ def test_an_array_in_the_place_of_another_is_sent(gpu):
         del rows
 
 
-def test_column(gpu, small_gpu):
-    matrix = np.arange(12.0).reshape(4, 3)
-    on_gpu = gpu.empty((4, 3))
-    on_gpu.copy_to_device(matrix)
-    for device, place in ((CPU(), matrix), (gpu, on_gpu), (small_gpu, matrix)):
-        column = np.asarray(device.column(place, 1))
-        np.testing.assert_array_equal(column, matrix[:, 1])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_column(gpu, dtype):
+    matrix = np.arange(33, dtype=dtype).reshape(11, 3)
+    there = gpu.empty(matrix.shape, dtype)
+    there.copy_to_device(matrix)
+    column = gpu.column(there, np.intp(1))
+    assert not isinstance(column, np.ndarray)
+    np.testing.assert_array_equal(np.asarray(column), matrix[:, 1])
+    for device in (CPU(), gpu):
+        np.testing.assert_array_equal(device.column(matrix, 1), matrix[:, 1])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shape", [(1, 1), (7, 3), (19, 11)])
+def test_moment_and_whitening(gpu, small_gpu, dtype, shape):
+    rng = np.random.default_rng(3)
+    rows, weights = rng.normal(size=shape).astype(dtype), rng.uniform(size=shape[0])
+    root = np.tril(rng.normal(size=(shape[1], shape[1]))) + 3 * np.eye(shape[1])
+    close = {"rtol": 1e-10, "atol": 1e-10}
+    if dtype is np.float32:
+        close = {"rtol": 1e-4, "atol": 1e-4}
+    for device in (CPU(), gpu, small_gpu):
+        moment = device.moment(rows, weights)
+        np.testing.assert_allclose(moment, rows.T @ np.diag(weights) @ rows, **close)
+        whitened = np.asarray(device.whitened(rows, root))
+        np.testing.assert_allclose(whitened @ root.T, rows, **close)
+        assert whitened.dtype == dtype
 
 
 # A real one
