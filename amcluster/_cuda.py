@@ -175,7 +175,8 @@ def _copy_stream():
     from cuda.bindings import driver
 
     cuda.current_context()
-    error, handle = driver.cuStreamCreate(driver.CUstream_flags.CU_STREAM_NON_BLOCKING)
+    flag = driver.CUstream_flags.CU_STREAM_NON_BLOCKING.value
+    error, handle = driver.cuStreamCreate(flag)
     if error != driver.CUresult.CUDA_SUCCESS:
         raise RuntimeError(f"No stream for copies to the GPU: {error}.")
     stream = cuda.external_stream(int(handle))
