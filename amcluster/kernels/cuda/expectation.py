@@ -78,7 +78,7 @@ def expectation(rows, weights, memories, pulled):
             (PARTS, LANES),
         ],
     )
-    return evidence.sum(), counts, pulls, sums, squared_sums.sum()
+    return float(evidence.sum()), counts, pulls, sums, float(squared_sums.sum())
 
 
 def project(rows, memories, matrix, out):
