@@ -46,18 +46,24 @@ def launch(function, rows, *arguments, room=(), out=(), sums=()):
     tuple of ndarray
         The sums, in float64.
     """
-    dtype = rows.dtype
-    room = [(*shape, LANES) for shape in room]
-    n_bytes = dtype.itemsize * _count(room) + 8 * _count(sums)
-    n_blocks = _n_blocks(-(-rows.shape[0] // LANES), n_bytes)
-    room = [cuda.device_array((n_blocks, *shape), dtype) for shape in room]
-    there = [_for_out(array) for array in out]
+    n_tiles = -(-rows.shape[0] // LANES)
+    room = [((*shape, LANES), rows.dtype) for shape in room]
+    return launch_on(function, n_tiles, (rows, *arguments), room, out, sums)
+
+
+def launch_on(function, n_pieces, arguments, room=(), out=(), sums=()):
+    """As `launch`, over so many pieces of work; room has shapes and dtypes."""
+    n_bytes = 8 * _count(sums)
+    for shape, dtype in room:
+        n_bytes += np.dtype(dtype).itemsize * math.prod(shape)
+    n_blocks = _n_blocks(n_pieces, n_bytes)
+    room = [cuda.device_array((n_blocks, *shape), dtype) for shape, dtype in room]
+    there = [place_for(array) for array in out]
     parts = _zeros([(n_blocks, *shape) for shape in sums])
-    arguments = on_device(rows), *on_device(arguments)
+    arguments = on_device(arguments)
     _run(function, n_blocks, (LANES, PARTS), *arguments, *room, *there, *parts)
     for array, copy in zip(out, there, strict=True):
-        if copy is not array:
-            copy.copy_to_host(array)
+        bring_back(copy, array)
     return _totals(parts, sums)
 
 
@@ -69,15 +75,17 @@ def on_device(value):
     return cuda.to_device(value) if isinstance(value, np.ndarray) else value
 
 
-def column(values):
-    """One number a row as rows of one feature."""
-    return values.reshape((values.shape[0], 1))
+def place_for(out):
+    """Where on the device a kernel writes what belongs into `out`: there, or a place."""
+    if isinstance(out, np.ndarray):
+        return cuda.device_array(out.shape, out.dtype)
+    return out
 
 
-def _for_out(array):
-    if isinstance(array, np.ndarray):
-        return cuda.device_array(array.shape, array.dtype)
-    return array
+def bring_back(place, out):
+    """Copy what a kernel wrote into `out`, if it is not there."""
+    if place is not out:
+        place.copy_to_host(out)
 
 
 def _count(shapes):
