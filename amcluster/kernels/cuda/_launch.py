@@ -46,14 +46,21 @@ def launch(function, rows, *arguments, room=(), out=(), sums=()):
     tuple of ndarray
         The sums, in float64.
     """
-    dtype = rows.dtype
-    room = [(*shape, LANES) for shape in room]
-    n_bytes = dtype.itemsize * _count(room) + 8 * _count(sums)
-    n_blocks = _n_blocks(-(-rows.shape[0] // LANES), n_bytes)
-    room = [cuda.device_array((n_blocks, *shape), dtype) for shape in room]
+    n_tiles = -(-rows.shape[0] // LANES)
+    room = [((*shape, LANES), rows.dtype) for shape in room]
+    return launch_on(function, n_tiles, (rows, *arguments), room, out, sums)
+
+
+def launch_on(function, n_pieces, arguments, room=(), out=(), sums=()):
+    """As `launch`, over so many pieces of work; room has shapes and dtypes."""
+    n_bytes = 8 * _count(sums)
+    for shape, dtype in room:
+        n_bytes += np.dtype(dtype).itemsize * math.prod(shape)
+    n_blocks = _n_blocks(n_pieces, n_bytes)
+    room = [cuda.device_array((n_blocks, *shape), dtype) for shape, dtype in room]
     there = [_for_out(array) for array in out]
     parts = _zeros([(n_blocks, *shape) for shape in sums])
-    arguments = on_device(rows), *on_device(arguments)
+    arguments = on_device(arguments)
     _run(function, n_blocks, (LANES, PARTS), *arguments, *room, *there, *parts)
     for array, copy in zip(out, there, strict=True):
         if copy is not array:
