@@ -1,5 +1,6 @@
 """Kernels for GPUs: numba-cuda, or its simulator; the contract is that of the CPU's."""
 
+from .dynamics import rest, retrieve, trajectory
 from .expectation import expectation, project
 from .missing import (
     metric_complete,
@@ -9,6 +10,8 @@ from .missing import (
     seen_logits,
 )
 from .posterior import label, log_evidence, logits, posterior, squared_error
+from .reconstruction import reconstruction_gradient, reconstruction_loss
+from .seeding import nearest, potentials, swap_costs
 
 __all__ = [
     "expectation",
@@ -18,9 +21,17 @@ __all__ = [
     "metric_complete",
     "metric_expectation",
     "metric_logits",
+    "nearest",
     "posterior",
+    "potentials",
     "project",
+    "reconstruction_gradient",
+    "reconstruction_loss",
+    "rest",
+    "retrieve",
     "seen_expectation",
     "seen_logits",
     "squared_error",
+    "swap_costs",
+    "trajectory",
 ]

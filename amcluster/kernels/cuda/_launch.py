@@ -58,13 +58,12 @@ def launch_on(function, n_pieces, arguments, room=(), out=(), sums=()):
         n_bytes += np.dtype(dtype).itemsize * math.prod(shape)
     n_blocks = _n_blocks(n_pieces, n_bytes)
     room = [cuda.device_array((n_blocks, *shape), dtype) for shape, dtype in room]
-    there = [_for_out(array) for array in out]
+    there = [place_for(array) for array in out]
     parts = _zeros([(n_blocks, *shape) for shape in sums])
     arguments = on_device(arguments)
     _run(function, n_blocks, (LANES, PARTS), *arguments, *room, *there, *parts)
     for array, copy in zip(out, there, strict=True):
-        if copy is not array:
-            copy.copy_to_host(array)
+        bring_back(copy, array)
     return _totals(parts, sums)
 
 
@@ -76,15 +75,17 @@ def on_device(value):
     return cuda.to_device(value) if isinstance(value, np.ndarray) else value
 
 
-def column(values):
-    """One number a row as rows of one feature."""
-    return values.reshape((values.shape[0], 1))
+def place_for(out):
+    """Where on the device a kernel writes what belongs into `out`: there, or a place."""
+    if isinstance(out, np.ndarray):
+        return cuda.device_array(out.shape, out.dtype)
+    return out
 
 
-def _for_out(array):
-    if isinstance(array, np.ndarray):
-        return cuda.device_array(array.shape, array.dtype)
-    return array
+def bring_back(place, out):
+    """Copy what a kernel wrote into `out`, if it is not there."""
+    if place is not out:
+        place.copy_to_host(out)
 
 
 def _count(shapes):

@@ -1,6 +1,6 @@
 """The E-step: what the closed-form M-step needs of the rows."""
 
-from ._jit import cuda, kernel, part
+from ._jit import cuda, kernel
 from ._launch import launch
 from .likelihoods import pull
 from .posterior import to_logits, to_posteriors
@@ -16,14 +16,8 @@ from .tiles import (
     sum_of_lane,
     tile_at,
     tiles_of,
+    weight_of_lane,
 )
-
-
-@part
-def weight_of_lane(weights, start, dtype):
-    """The weight of this thread's lane; 0 where there is no row."""
-    row = start + cuda.threadIdx.x
-    return dtype.type(weights[row]) if row < weights.shape[0] else dtype.type(0)
 
 
 @kernel
@@ -84,7 +78,7 @@ def expectation(rows, weights, memories, pulled):
             (PARTS, LANES),
         ],
     )
-    return evidence.sum(), counts, pulls, sums, squared_sums.sum()
+    return float(evidence.sum()), counts, pulls, sums, float(squared_sums.sum())
 
 
 def project(rows, memories, matrix, out):

@@ -160,4 +160,4 @@ def squared_error(rows, weights, memories, labels):
     """Return the weighted sum of |x - center of its label|^2, in a tuple."""
     arguments = rows, weights, memories, labels
     (total,) = launch(sum_squared_error, *arguments, sums=[(PARTS, LANES)])
-    return (total.sum(),)
+    return (float(total.sum()),)

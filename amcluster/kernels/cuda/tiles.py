@@ -57,6 +57,13 @@ def lane_of(tile):
 
 
 @part
+def weight_of_lane(weights, start, dtype):
+    """The weight of this thread's lane; 0 where there is no row."""
+    row = start + cuda.threadIdx.x
+    return dtype.type(weights[row]) if row < weights.shape[0] else dtype.type(0)
+
+
+@part
 def as_is(value, zero, one):
     """The value."""
     return value
@@ -304,6 +311,19 @@ def largest_of_lane(value, shared):
     for number in range(1, PARTS):
         largest = max(largest, shared[index(number * LANES + cuda.threadIdx.x)])
     return largest
+
+
+@part
+def fill(rows, start, tile):
+    """Write the rows from `start` on into a tile, the last one again where they end."""
+    lane = thread() // WARP
+    while lane < LANES:
+        row, j = min(start + lane, rows.shape[0] - 1), thread() % WARP
+        while j < rows.shape[1]:
+            tile[index(j), index(lane)] = rows[index(row), index(j)]
+            j += WARP
+        lane += THREADS // WARP
+    cuda.syncthreads()
 
 
 @part
