@@ -1,4 +1,4 @@
-"""Every kernel against plain NumPy, on the smallest and the oddest shapes."""
+"""Every kernel of each target against plain NumPy, on the smallest, oddest shapes."""
 
 import numba
 import numpy as np
@@ -28,6 +28,12 @@ TOLERANCE = {np.float64: 1e-10, np.float32: 1e-4}
 cases = pytest.mark.parametrize("shape", SHAPES, ids=str)
 dtypes = pytest.mark.parametrize("dtype", [np.float64, np.float32])
 holes = pytest.mark.parametrize("holes", [False, True])
+
+
+@pytest.fixture(params=["cpu", "cuda"])
+def kernels(request):
+    """The kernels of one target; those for CUDA run in numba's simulator."""
+    return target(request.param)
 
 
 class Case:
@@ -74,82 +80,82 @@ def hidden_features(n_features):
 
 @cases
 @dtypes
-def test_posterior_and_log_evidence(shape, dtype):
+def test_posterior_and_log_evidence(kernels, shape, dtype):
     case = Case(shape, dtype)
     logits = case.log_w - case.beta * cdist(case.X, case.mu, "sqeuclidean")
     proba = np.empty((case.n_rows, case.n_clusters), dtype)
     evidence = np.empty(case.n_rows, dtype)
     labels = np.empty(case.n_rows, np.intp)
-    target().posterior(case.X, case.memories, proba)
-    target().log_evidence(case.X, case.memories, evidence)
-    target().label(case.X, case.memories, labels)
+    kernels.posterior(case.X, case.memories, proba)
+    kernels.log_evidence(case.X, case.memories, evidence)
+    kernels.label(case.X, case.memories, labels)
     case.close(proba, softmax(logits, axis=1))
     case.close(evidence, logsumexp(logits, axis=1))
     np.testing.assert_array_equal(labels, proba.argmax(axis=1))
 
 
 @dtypes
-def test_posterior_of_far_and_sharp_states_is_finite(dtype):
+def test_posterior_of_far_and_sharp_states_is_finite(kernels, dtype):
     memories = Memories(np.array([[0.0], [1.0], [1.0]]), np.log([0.2, 0.3, 0.5]), 1e9)
     proba = np.empty((3, 3), dtype)
     beyond = np.finfo(dtype).max
     X = np.array([[-1e6], [0.4], [beyond]], dtype=dtype)
-    target().posterior(X, memories.astype(dtype), proba)
+    kernels.posterior(X, memories.astype(dtype), proba)
     np.testing.assert_allclose(proba[:2], [[1, 0, 0], [1, 0, 0]])
     np.testing.assert_allclose(proba[2], 1 / 3)
 
 
-def test_of_equal_posteriors_the_first_is_the_label():
+def test_of_equal_posteriors_the_first_is_the_label(kernels):
     memories = Memories(np.array([[1.0], [-1.0], [1.0]]), np.zeros(3), 1.0)
     labels = np.empty(2, np.intp)
-    target().label(np.array([[0.0], [2.0]]), memories.astype(float), labels)
+    kernels.label(np.array([[0.0], [2.0]]), memories.astype(float), labels)
     np.testing.assert_array_equal(labels, [0, 0])
 
 
 @cases
 @dtypes
-def test_squared_error(shape, dtype):
+def test_squared_error(kernels, shape, dtype):
     case = Case(shape, dtype)
     labels = np.arange(case.n_rows, dtype=np.intp) % case.n_clusters
-    (total,) = target().squared_error(case.X, case.weights, case.memories, labels)
+    (total,) = kernels.squared_error(case.X, case.weights, case.memories, labels)
     squares = ((case.X.astype(float) - case.mu[labels]) ** 2).sum(axis=1)
     case.close(total, case.weights @ squares)
 
 
 @cases
 @dtypes
-def test_trajectory_and_retrieve(shape, dtype):
+def test_trajectory_and_retrieve(kernels, shape, dtype):
     case = Case(shape, dtype)
     out = np.empty((case.n_rows, case.n_steps + 1, case.n_features), dtype)
     last, shift = np.empty_like(case.X), np.empty(case.n_rows, dtype)
-    target().trajectory(case.X, case.memories, case.free(), out)
-    target().retrieve(case.X, case.memories, case.free(), last)
+    kernels.trajectory(case.X, case.memories, case.free(), out)
+    kernels.retrieve(case.X, case.memories, case.free(), last)
     for x, states in zip(case.X, out, strict=True):
         expected = reference.trajectory(x, *case.reference_arguments()[2:])
         case.close(states, expected)
     case.close(last, out[:, -1])
-    target().rest(case.X, case.memories, case.free(), dtype(-1.0), last, shift)
+    kernels.rest(case.X, case.memories, case.free(), dtype(-1.0), last, shift)
     case.close(last, out[:, -1])
     moved = np.linalg.norm(out[:, -1] - out[:, -2], axis=1) / case.step_size
     np.testing.assert_allclose(shift, moved, atol=1e-9 if dtype is np.float64 else 1e-5)
 
 
-def test_states_rest_at_the_tolerance():
+def test_states_rest_at_the_tolerance(kernels):
     case = Case((7, 3, 4, 10_000), np.float64)
     last, shift = np.empty_like(case.X), np.empty(case.n_rows)
-    target().rest(case.X, case.memories, case.free(), 1e-3, last, shift)
+    kernels.rest(case.X, case.memories, case.free(), 1e-3, last, shift)
     assert np.all((shift > 1e-4) & (shift <= 1e-3))
 
 
 @cases
 @dtypes
 @pytest.mark.parametrize("masked", [False, True])
-def test_loss_and_gradient(shape, dtype, masked):
+def test_loss_and_gradient(kernels, shape, dtype, masked):
     case = Case(shape, dtype)
     hidden = hidden_features(case.n_features) if masked else None
     dynamics = case.clamped(hidden) if masked else case.free()
     arguments = (case.X, case.weights, case.memories, dynamics)
-    loss, d_centers, d_log_weights = target().reconstruction_gradient(*arguments)
+    loss, d_centers, d_log_weights = kernels.reconstruction_gradient(*arguments)
     expected = reference.loss(*case.reference_arguments(), hidden)
     expected_d_mu, expected_d_log_w = reference.gradient(
         *case.reference_arguments(), hidden
@@ -157,7 +163,7 @@ def test_loss_and_gradient(shape, dtype, masked):
     assert isinstance(loss, float)
     assert d_centers.dtype == d_log_weights.dtype == np.float64
     case.close(loss, expected)
-    case.close(target().reconstruction_loss(*arguments)[0], expected)
+    case.close(kernels.reconstruction_loss(*arguments)[0], expected)
     case.close(d_centers, expected_d_mu)
     case.close(d_log_weights, expected_d_log_w)
     case.close(d_log_weights.sum(), 0)
@@ -166,7 +172,7 @@ def test_loss_and_gradient(shape, dtype, masked):
 @cases
 @pytest.mark.parametrize("masked", [False, True])
 @holes
-def test_gradient_against_finite_differences(shape, masked, holes):
+def test_gradient_against_finite_differences(kernels, shape, masked, holes):
     case = Case(shape, np.float64)
     hidden = hidden_features(case.n_features) if masked else None
     dynamics = case.clamped(hidden) if masked else case.free()
@@ -179,7 +185,7 @@ def test_gradient_against_finite_differences(shape, masked, holes):
         return target().reconstruction_loss(X, case.weights, memories, dynamics)[0]
 
     theta = np.concatenate([case.mu.ravel(), case.log_w])
-    _, d_centers, d_log_weights = target().reconstruction_gradient(
+    _, d_centers, d_log_weights = kernels.reconstruction_gradient(
         X, case.weights, case.memories, dynamics
     )
     actual = np.concatenate([d_centers.ravel(), d_log_weights])
@@ -195,7 +201,7 @@ def with_holes(case):
     return X
 
 
-def test_loss_of_rows_with_holes_by_hand():
+def test_loss_of_rows_with_holes_by_hand(kernels):
     """The first step sees what is there; all coordinates move; what is there counts."""
     case = Case((7, 4, 3, 5), np.float64)
     X, mu, beta, lam = with_holes(case), case.mu, case.beta, case.step_size
@@ -209,18 +215,18 @@ def test_loss_of_rows_with_holes_by_hand():
             v = v + lam * (u - v)
         expected += weight * np.square(v - x)[seen].sum()
     dynamics = case.free()._replace(holes=True)
-    (loss,) = target().reconstruction_loss(X, case.weights, case.memories, dynamics)
+    (loss,) = kernels.reconstruction_loss(X, case.weights, case.memories, dynamics)
     np.testing.assert_allclose(loss, expected)
 
 
 @cases
 @dtypes
-def test_states_of_rows_with_holes(shape, dtype):
+def test_states_of_rows_with_holes(kernels, shape, dtype):
     """What is there is clamped; the rest starts where it is expected."""
     case = Case(shape, dtype)
     X, dynamics = with_holes(case), case.free()._replace(holes=True)
     states = np.empty((case.n_rows, case.n_steps + 1, case.n_features), dtype)
-    target().trajectory(X, case.memories, dynamics, states)
+    kernels.trajectory(X, case.memories, dynamics, states)
     settings = case.mu, case.log_w, case.beta, case.step_size, case.n_steps + 1
     for x, path in zip(X, states, strict=True):
         hidden = np.isnan(x)
@@ -230,13 +236,13 @@ def test_states_of_rows_with_holes(shape, dtype):
         else:
             case.close(path, reference.trajectory(x, *settings)[:-1])
     ends, shift = np.empty(X.shape, dtype), np.empty(case.n_rows, dtype)
-    target().retrieve(X, case.memories, dynamics, ends)
+    kernels.retrieve(X, case.memories, dynamics, ends)
     np.testing.assert_array_equal(ends, states[:, -1])
-    target().rest(X, case.memories, dynamics, dtype(-1), ends, shift)
+    kernels.rest(X, case.memories, dynamics, dtype(-1), ends, shift)
     np.testing.assert_array_equal(ends, states[:, -1])
 
 
-def test_masked_loss_ignores_what_is_hidden():
+def test_masked_loss_ignores_what_is_hidden(kernels):
     case = Case((7, 3, 4, 10), np.float64)
     hidden = hidden_features(3)
     filled = case.X.copy()
@@ -245,7 +251,7 @@ def test_masked_loss_ignores_what_is_hidden():
         reference.trajectory(x, *case.reference_arguments()[2:], hidden)[-1]
         for x in case.X
     ]
-    (loss,) = target().reconstruction_loss(
+    (loss,) = kernels.reconstruction_loss(
         filled, np.ones(7), case.memories, case.clamped(hidden)
     )
     expected = ((filled - states)[:, hidden] ** 2).sum()
@@ -260,11 +266,11 @@ def seen_squares(X, mu):
 @cases
 @dtypes
 @holes
-def test_nearest(shape, dtype, holes):
+def test_nearest(kernels, shape, dtype, holes):
     case = Case(shape, dtype)
     X = with_holes(case) if holes else case.X
     out = [np.empty(case.n_rows, t) for t in (np.int32, dtype, dtype)]
-    counts, sums, inertia, seen = target().nearest(
+    counts, sums, inertia, seen = kernels.nearest(
         X, case.weights, case.memories, holes, *out
     )
     labels, first, second = out
@@ -283,13 +289,13 @@ def test_nearest(shape, dtype, holes):
 @cases
 @dtypes
 @holes
-def test_potentials(shape, dtype, holes):
+def test_potentials(kernels, shape, dtype, holes):
     case = Case(shape, dtype)
     X = with_holes(case) if holes else case.X
     squares = seen_squares(X, case.mu)
     closest = np.full(case.n_rows, 0.9 * case.n_features, dtype)
     nearer = np.empty(squares.shape, dtype)
-    (potentials,) = target().potentials(
+    (potentials,) = kernels.potentials(
         X, case.weights, case.memories, holes, closest, nearer
     )
     case.close(nearer, np.minimum(closest[:, None], squares))
@@ -298,13 +304,13 @@ def test_potentials(shape, dtype, holes):
 
 @dtypes
 @holes
-def test_swap_costs_are_the_inertia_after_the_swap(dtype, holes):
+def test_swap_costs_are_the_inertia_after_the_swap(kernels, dtype, holes):
     case = Case((40, 3, 5, 1), dtype)
     X = with_holes(case) if holes else case.X
     out = [np.empty(case.n_rows, t) for t in (np.int32, dtype, dtype)]
-    target().nearest(X, case.weights, case.memories, holes, *out)
+    kernels.nearest(X, case.weights, case.memories, holes, *out)
     candidates = Memories(case.X[:4].copy(), *case.memories[1:])
-    kept, extra = target().swap_costs(X, case.weights, candidates, 5, holes, *out)
+    kept, extra = kernels.swap_costs(X, case.weights, candidates, 5, holes, *out)
     for c, candidate in enumerate(case.X[:4]):
         for k in range(5):
             centers = case.mu.copy()
@@ -322,7 +328,7 @@ def student_t(memories, nu, n_features):
 @cases
 @dtypes
 @pytest.mark.parametrize("robust", [False, True])
-def test_logits_and_expectation(shape, dtype, robust):
+def test_logits_and_expectation(kernels, shape, dtype, robust):
     case = Case(shape, dtype)
     squared = cdist(case.X, case.mu, "sqeuclidean")
     logits, pull = case.log_w - case.beta * squared, np.ones_like(squared)
@@ -334,9 +340,9 @@ def test_logits_and_expectation(shape, dtype, robust):
         logits = case.log_w - (nu + n_features) / 2 * tails
         pull = (nu + n_features) / (nu + 2 * case.beta * squared)
     out, pulled = np.empty(squared.shape, dtype), np.empty(case.n_rows)
-    target().logits(case.X, memories, out)
+    kernels.logits(case.X, memories, out)
     case.close(out, logits)
-    evidence, counts, pulls, sums, squares = target().expectation(
+    evidence, counts, pulls, sums, squares = kernels.expectation(
         case.X, case.weights, memories, pulled
     )
     p = case.weights[:, None] * softmax(logits, axis=1)
@@ -364,11 +370,11 @@ def test_pull_is_the_slope_of_the_log_kernel():
 
 @cases
 @dtypes
-def test_project(shape, dtype):
+def test_project(kernels, shape, dtype):
     case = Case(shape, dtype)
     matrix = np.random.default_rng(1).normal(size=(case.n_features, 3)).astype(dtype)
     out = np.empty((case.n_rows, 3), dtype)
-    target().project(case.X, case.memories, matrix, out)
+    kernels.project(case.X, case.memories, matrix, out)
     case.close(out, case.X @ matrix)
 
 
@@ -387,7 +393,7 @@ def metric_root(n_features):
 @dtypes
 @pytest.mark.parametrize("robust", [False, True])
 @pytest.mark.parametrize("learned", [False, True])
-def test_rows_with_holes(shape, dtype, robust, learned):
+def test_rows_with_holes(kernels, shape, dtype, robust, learned):
     case = Case(shape, dtype)
     X, n_features = with_holes(case), case.n_features
     nu = 3.0 if robust else None
@@ -405,16 +411,16 @@ def test_rows_with_holes(shape, dtype, robust, learned):
     pulled = np.empty(case.n_rows)
     if learned:
         determinants = np.empty(case.n_rows)
-        target().metric_logits(X, memories, *settings, logits, determinants)
+        kernels.metric_logits(X, memories, *settings, logits, determinants)
         case.close(determinants, expected.log_determinants)
         completed = np.empty(X.shape, dtype)
-        target().metric_complete(X, memories, *settings, completed)
+        kernels.metric_complete(X, memories, *settings, completed)
         case.close(completed, expected.completed)
         np.testing.assert_array_equal(completed[~np.isnan(X)], X[~np.isnan(X)])
-        sums_of = target().metric_expectation
+        sums_of = kernels.metric_expectation
     else:
-        target().seen_logits(X, memories, logits)
-        sums_of = target().seen_expectation
+        kernels.seen_logits(X, memories, logits)
+        sums_of = kernels.seen_expectation
     case.close(logits, expected.logits)
     evidence, counts, pulls, sums, squares, *rest = sums_of(
         X, case.weights, memories, *settings, pulled

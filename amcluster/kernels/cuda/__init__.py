@@ -1,0 +1,43 @@
+"""Kernels for GPUs: numba-cuda, or its simulator; the contract is that of the CPU's.
+
+`column` and `moment` are further ones, for what NumPy does on the CPU.
+"""
+
+from .dynamics import rest, retrieve, trajectory
+from .expectation import expectation, project
+from .matrices import column, moment
+from .missing import (
+    metric_complete,
+    metric_expectation,
+    metric_logits,
+    seen_expectation,
+    seen_logits,
+)
+from .posterior import label, log_evidence, logits, posterior, squared_error
+from .reconstruction import reconstruction_gradient, reconstruction_loss
+from .seeding import nearest, potentials, swap_costs
+
+__all__ = [
+    "column",
+    "expectation",
+    "label",
+    "log_evidence",
+    "logits",
+    "metric_complete",
+    "metric_expectation",
+    "metric_logits",
+    "moment",
+    "nearest",
+    "posterior",
+    "potentials",
+    "project",
+    "reconstruction_gradient",
+    "reconstruction_loss",
+    "rest",
+    "retrieve",
+    "seen_expectation",
+    "seen_logits",
+    "squared_error",
+    "swap_costs",
+    "trajectory",
+]

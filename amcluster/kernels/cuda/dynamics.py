@@ -1,0 +1,178 @@
+"""The state on its way: v <- v + step_size * (u - v), u the posterior mean."""
+
+import math
+
+import numpy as np
+
+from . import memory_space
+from ._jit import cuda, kernel, part
+from ._launch import bring_back, launch, on_device, place_for
+from .posterior import to_logits, to_posteriors
+from .tiles import (
+    PARTS,
+    SHARED,
+    fill,
+    lane_of,
+    product,
+    squares,
+    squares_of_seen,
+    store,
+    sum_of_lane,
+    tile_at,
+    tiles_of,
+)
+
+
+@part
+def posterior_mean(state, memories, p, mean, shared):
+    """Write sum_k p_k(state) center_k."""
+    squares(memories.centers, state, p, shared)
+    to_logits(p, memories, p)
+    to_posteriors(p, memories.log_weights.shape[0], shared)
+    product(memories.centers.T, p, mean, shared)
+
+
+@kernel
+def write_starts(rows, memories, room, of_memories, out):
+    """Rows with their holes filled by what is expected, given the rest."""
+    shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
+    state, p = room[cuda.blockIdx.x], of_memories[cuda.blockIdx.x]
+    for start in tiles_of(rows):
+        x = tile_at(rows, start)
+        lane, of_x = cuda.threadIdx.x, lane_of(x)
+        squares_of_seen(memories.centers, x, p, shared)
+        for k in range(cuda.threadIdx.y, p.shape[0], PARTS):
+            p[k, lane] = memories.log_weights[k] - memories.beta * p[k, lane]
+        to_posteriors(p, memories.log_weights.shape[0], shared)
+        product(memories.centers.T, p, state, shared)
+        for j in range(cuda.threadIdx.y, state.shape[0], PARTS):
+            if x[j, of_x] == x[j, of_x]:
+                state[j, lane] = x[j, of_x]
+        store(state, start, out)
+
+
+@part
+def is_complete(x, shared):
+    """Whether the row of this thread's lane has no hole."""
+    n_holes, lane = shared.dtype.type(0), lane_of(x)
+    for j in range(cuda.threadIdx.y, x.shape[0], PARTS):
+        if x[j, lane] != x[j, lane]:
+            n_holes += shared.dtype.type(1)
+    return sum_of_lane(n_holes, shared) == 0
+
+
+@part
+def move(x, complete, dynamics, mean, step, state):
+    """Take a step; return this thread's part of |u - v|^2 over what moves.
+
+    What moves of a row with holes are these, and all of a row without.
+    """
+    squared, lane, of_x = state.dtype.type(0), cuda.threadIdx.x, lane_of(x)
+    for j in range(cuda.threadIdx.y, state.shape[0], PARTS):
+        moves = dynamics.moves[j]
+        if dynamics.holes:
+            is_seen = not complete and x[j, of_x] == x[j, of_x]
+            moves = state.dtype.type(0) if is_seen else state.dtype.type(1)
+        away = moves * (mean[j, lane] - state[j, lane])
+        squared += away * away
+        state[j, lane] += step * away
+    return squared
+
+
+@kernel
+def write_rest(
+    rows, starts, memories, dynamics, tolerance, room, of_memories, out, shift
+):
+    """Where the states rest, and how far they still would have moved."""
+    shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
+    block, lane, zero = cuda.blockIdx.x, cuda.threadIdx.x, rows.dtype.type(0)
+    state, mean, p = room[block, 0], room[block, 1], of_memories[block]
+    for start in tiles_of(rows):
+        x = tile_at(rows, start)
+        complete = dynamics.holes and is_complete(x, shared)
+        fill(starts, start, state)
+        step, moved, t = dynamics.step_size, rows.dtype.type(np.inf), 0
+        moving = np.int32(dynamics.n_steps)
+        while moving:
+            posterior_mean(state, memories, p, mean, shared)
+            squared = move(x, complete, dynamics, mean, step, state)
+            squared = sum_of_lane(squared, shared)
+            if step > zero:
+                moved = math.sqrt(squared)
+            if moved <= tolerance:
+                step = zero
+            t += 1
+            goes_on = step > zero and t < dynamics.n_steps
+            moving = cuda.syncthreads_or(np.int32(goes_on))
+        store(state, start, out)
+        if cuda.threadIdx.y == 0 and start + lane < shift.shape[0]:
+            shift[start + lane] = moved
+
+
+@kernel
+def write_trajectory(rows, starts, memories, dynamics, room, of_memories, out):
+    """The states of each row, from where it starts."""
+    shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
+    block = cuda.blockIdx.x
+    state, mean, p = room[block, 0], room[block, 1], of_memories[block]
+    for start in tiles_of(rows):
+        x = tile_at(rows, start)
+        complete = dynamics.holes and is_complete(x, shared)
+        fill(starts, start, state)
+        store(state, start, out[:, 0])
+        for t in range(dynamics.n_steps):
+            posterior_mean(state, memories, p, mean, shared)
+            move(x, complete, dynamics, mean, dynamics.step_size, state)
+            store(state, start, out[:, t + 1])
+
+
+def starts_of(rows, memories, dynamics, there):
+    """The rows, or `there`, into which they are written with their holes filled."""
+    if not dynamics.holes:
+        return rows
+    n_clusters, n_features = memories.centers.shape
+    launch(
+        *(write_starts, rows, memories),
+        room=[(n_features,), (n_clusters,)],
+        out=[there],
+    )
+    return there
+
+
+def trajectory(rows, memories, dynamics, out):
+    """Write the states v(0) = x, ..., v(T) into out (n_rows, T + 1, n_features)."""
+    n_clusters, n_features = memories.centers.shape
+    rows, there = on_device(rows), place_for(out)
+    starts = starts_of(rows, memories, dynamics, there[:, 0])
+    launch(
+        *(write_trajectory, rows, starts, memories, dynamics),
+        room=[(2, n_features), (n_clusters,)],
+        out=[there],
+    )
+    bring_back(there, out)
+
+
+def retrieve(rows, memories, dynamics, out):
+    """Write the last state v(T) into out (n_rows, n_features)."""
+    if memory_space.pays(memories, dynamics):
+        memory_space.retrieve(rows, memories, dynamics, out)
+        return
+    shift = np.empty(rows.shape[0], rows.dtype)
+    rest(rows, memories, dynamics, rows.dtype.type(-1), out, shift)
+
+
+def rest(rows, memories, dynamics, tolerance, out, shift):
+    """Write the states when they rest, or after T steps, into out (n_rows, n_features).
+
+    A row rests once u - v is no longer than `tolerance`; its last length goes into
+    shift (n_rows,).
+    """
+    n_clusters, n_features = memories.centers.shape
+    rows, there = on_device(rows), place_for(out)
+    starts = starts_of(rows, memories, dynamics, there)
+    launch(
+        *(write_rest, rows, starts, memories, dynamics, tolerance),
+        room=[(2, n_features), (n_clusters,)],
+        out=[there, shift],
+    )
+    bring_back(there, out)

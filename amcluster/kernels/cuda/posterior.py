@@ -1,0 +1,163 @@
+"""Logits, posteriors and log evidence of a state under the memories."""
+
+import math
+
+import numpy as np
+
+from ._jit import cuda, kernel, part
+from ._launch import launch
+from .likelihoods import log_kernel
+from .tiles import (
+    LANES,
+    PARTS,
+    SHARED,
+    largest_of_lane,
+    squares,
+    store,
+    sum_of_lane,
+    tile_at,
+    tiles_of,
+)
+
+
+@part
+def resolution(dtype):
+    """Logits that differ by no more than rounding count as equal."""
+    return dtype.type(-4.0 * np.finfo(dtype).eps)
+
+
+@part
+def to_logits(squared, memories, out):
+    """Turn squared distances into logits."""
+    lane = cuda.threadIdx.x
+    for k in range(cuda.threadIdx.y, memories.log_weights.shape[0], PARTS):
+        likelihood = log_kernel(squared[k, lane], memories)
+        out[k, lane] = memories.log_weights[k] + likelihood
+
+
+@part
+def largest_logit(logits, n_clusters, shared):
+    """The largest logit of this thread's lane."""
+    lane, largest = cuda.threadIdx.x, logits.dtype.type(-np.inf)
+    for k in range(cuda.threadIdx.y, n_clusters, PARTS):
+        largest = max(largest, logits[k, lane])
+    return largest_of_lane(largest, shared)
+
+
+@part
+def to_posteriors(logits, n_clusters, shared):
+    """Turn logits into posteriors; return the logsumexp of this thread's lane.
+
+    Where all logits are -infinity, too far away for the dtype, no memory is preferred:
+    their differences are not numbers, and count as no difference.
+    """
+    lane, one, equal = cuda.threadIdx.x, logits.dtype.type(1), resolution(logits.dtype)
+    largest = largest_logit(logits, n_clusters, shared)
+    total = logits.dtype.type(0)
+    for k in range(cuda.threadIdx.y, n_clusters, PARTS):
+        below = logits[k, lane] - largest
+        value = math.exp(below) if below < equal else one
+        logits[k, lane] = value
+        total += value
+    total = sum_of_lane(total, shared)
+    for k in range(cuda.threadIdx.y, n_clusters, PARTS):
+        logits[k, lane] *= one / total
+    return largest + math.log(total)
+
+
+@kernel
+def write_logits(rows, memories, room, out):
+    """The logits of each row."""
+    shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
+    values = room[cuda.blockIdx.x]
+    for start in tiles_of(rows):
+        squares(memories.centers, tile_at(rows, start), values, shared)
+        to_logits(values, memories, values)
+        store(values, start, out)
+
+
+@kernel
+def write_posterior(rows, memories, room, out):
+    """The posterior of each row."""
+    shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
+    values = room[cuda.blockIdx.x]
+    for start in tiles_of(rows):
+        squares(memories.centers, tile_at(rows, start), values, shared)
+        to_logits(values, memories, values)
+        to_posteriors(values, memories.log_weights.shape[0], shared)
+        store(values, start, out)
+
+
+@kernel
+def write_label(rows, memories, room, out):
+    """The number of the largest logit of each row.
+
+    It takes for equal what `to_posteriors` takes for equal: the two never disagree.
+    """
+    shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
+    values, n_clusters = room[cuda.blockIdx.x], memories.log_weights.shape[0]
+    lane, equal = cuda.threadIdx.x, resolution(rows.dtype)
+    for start in tiles_of(rows):
+        squares(memories.centers, tile_at(rows, start), values, shared)
+        to_logits(values, memories, values)
+        largest = largest_logit(values, n_clusters, shared)
+        if cuda.threadIdx.y == 0 and start + lane < out.shape[0]:
+            k = 0
+            while k < n_clusters - 1 and values[k, lane] - largest < equal:
+                k += 1
+            out[start + lane] = k
+
+
+@kernel
+def write_log_evidence(rows, memories, room, out):
+    """The logsumexp of the logits of each row."""
+    shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
+    values, row = room[cuda.blockIdx.x], cuda.threadIdx.x
+    for start in tiles_of(rows):
+        squares(memories.centers, tile_at(rows, start), values, shared)
+        to_logits(values, memories, values)
+        evidence = to_posteriors(values, memories.log_weights.shape[0], shared)
+        if cuda.threadIdx.y == 0 and start + row < out.shape[0]:
+            out[start + row] = evidence
+
+
+@kernel
+def sum_squared_error(rows, weights, memories, labels, total):
+    """The weighted squares of the distances of the rows to the centers of labels."""
+    n_features, lane = rows.shape[1], cuda.threadIdx.x
+    for start in tiles_of(rows):
+        i = start + lane
+        if i < rows.shape[0]:
+            squared = rows.dtype.type(0)
+            for j in range(cuda.threadIdx.y, n_features, PARTS):
+                away = rows[i, j] - memories.centers[labels[i], j]
+                squared += away * away
+            total[cuda.blockIdx.x, cuda.threadIdx.y, lane] += weights[i] * squared
+
+
+def logits(rows, memories, out):
+    """Write the logits into out (n_rows, n_clusters)."""
+    launch(write_logits, rows, memories, room=[(len(memories.centers),)], out=[out])
+
+
+def posterior(rows, memories, out):
+    """Write p(k | x) into out (n_rows, n_clusters)."""
+    launch(write_posterior, rows, memories, room=[(len(memories.centers),)], out=[out])
+
+
+def label(rows, memories, out):
+    """Write argmax_k p(k | x) into out (n_rows,); of equal ones the first."""
+    launch(write_label, rows, memories, room=[(len(memories.centers),)], out=[out])
+
+
+def log_evidence(rows, memories, out):
+    """Write logsumexp_k of the logits into out (n_rows,)."""
+    room = [(len(memories.centers),)]
+    launch(write_log_evidence, rows, memories, room=room, out=[out])
+
+
+def squared_error(rows, weights, memories, labels):
+    """Return the weighted sum of |x - center of its label|^2, in a tuple."""
+    arguments = rows, weights, memories, labels
+    (total,) = launch(sum_squared_error, *arguments, sums=[(PARTS, LANES)])
+    return (float(total.sum()),)

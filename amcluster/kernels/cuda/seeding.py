@@ -1,0 +1,164 @@
+"""Distances for the first memories: draws, the hard (beta -> infinity) phase, swaps.
+
+In that limit the posterior is 1 for the nearest memory; only the centers matter. With
+`holes`, distances run over the coordinates of a row that are not NaN.
+"""
+
+import numpy as np
+
+from ._jit import cuda, kernel
+from ._launch import launch
+from .tiles import (
+    PARTS,
+    SHARED,
+    add_products,
+    add_products_of_filled,
+    add_products_of_seen,
+    add_sums,
+    squares,
+    squares_of_seen,
+    store,
+    tile_at,
+    tiles_of,
+    weight_of_lane,
+)
+
+
+def for_rows(holes):
+    """The kernels for rows with holes, or for rows without."""
+    distances = squares_of_seen if holes else squares
+
+    @kernel
+    def sum_potentials(rows, weights, memories, closest, room, nearer, potentials):
+        """`potentials`."""
+        shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
+        values, lane = room[cuda.blockIdx.x], cuda.threadIdx.x
+        for start in tiles_of(rows):
+            distances(memories.centers, tile_at(rows, start), values, shared)
+            w, row = weight_of_lane(weights, start, rows.dtype), start + lane
+            near = closest[min(row, closest.shape[0] - 1)]
+            for k in range(cuda.threadIdx.y, values.shape[0], PARTS):
+                values[k, lane] = min(values[k, lane], near)
+            store(values, start, nearer)
+            cuda.syncthreads()
+            for k in range(cuda.threadIdx.y, values.shape[0], PARTS):
+                values[k, lane] *= w
+            add_sums(values, potentials[cuda.blockIdx.x], shared)
+
+    @kernel
+    def sum_nearest(
+        rows,
+        weights,
+        memories,
+        room,
+        labels,
+        first,
+        second,
+        counts,
+        sums,
+        inertia,
+        seen,
+    ):
+        """`nearest`."""
+        shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
+        block, lane, number = cuda.blockIdx.x, cuda.threadIdx.x, cuda.threadIdx.y
+        values, zero = room[block], rows.dtype.type(0)
+        for start in tiles_of(rows):
+            x, w = tile_at(rows, start), weight_of_lane(weights, start, rows.dtype)
+            distances(memories.centers, x, values, shared)
+            best, nearer, next_one = 0, values[0, lane], rows.dtype.type(np.inf)
+            for k in range(1, values.shape[0]):
+                distance = values[k, lane]
+                next_one = min(next_one, max(distance, nearer))
+                best = k if distance < nearer else best
+                nearer = min(distance, nearer)
+            if number == 0 and start + lane < rows.shape[0]:
+                labels[start + lane] = best
+                first[start + lane], second[start + lane] = nearer, next_one
+            cuda.syncthreads()
+            for k in range(number, values.shape[0], PARTS):
+                values[k, lane] = w if k == best else zero
+            add_sums(values, counts[block], shared)
+            if holes:
+                add_products_of_filled(values, x, sums[block], shared)
+                add_products_of_seen(values, x, seen[block], shared)
+            else:
+                add_products(values, x, sums[block], shared)
+            for k in range(number, values.shape[0], PARTS):
+                values[k, lane] = w * nearer if k == best else zero
+            add_sums(values, inertia[block], shared)
+
+    @kernel
+    def sum_swap_costs(
+        rows, weights, memories, labels, first, second, room, given, kept, extra
+    ):
+        """`swap_costs`."""
+        shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
+        block, lane, number = cuda.blockIdx.x, cuda.threadIdx.x, cuda.threadIdx.y
+        stays, moves, of_label = room[block, 0], room[block, 1], given[block]
+        zero = rows.dtype.type(0)
+        for start in tiles_of(rows):
+            distances(memories.centers, tile_at(rows, start), stays, shared)
+            w = weight_of_lane(weights, start, rows.dtype)
+            row = min(start + lane, rows.shape[0] - 1)
+            for c in range(number, stays.shape[0], PARTS):
+                stay = min(stays[c, lane], first[row])
+                moves[c, lane] = min(stays[c, lane], second[row]) - stay
+                stays[c, lane] = w * stay
+            for k in range(number, of_label.shape[0], PARTS):
+                of_label[k, lane] = w if k == labels[row] else zero
+            add_sums(stays, kept[block], shared)
+            add_products(moves, of_label, extra[block], shared)
+
+    return sum_potentials, sum_nearest, sum_swap_costs
+
+
+sum_potentials, sum_nearest, sum_swap_costs = for_rows(holes=False)
+sum_potentials_seen, sum_nearest_seen, sum_swap_costs_seen = for_rows(holes=True)
+
+
+def potentials(rows, weights, memories, holes, closest, nearer):
+    """Return sum_n w_n min(closest_n, |x_n - c|^2) for each center c, in a tuple.
+
+    Writes those minima into nearer (n_rows, n_centers).
+    """
+    of_centers = (len(memories.centers),)
+    return launch(
+        sum_potentials_seen if holes else sum_potentials,
+        *(rows, weights, memories, closest),
+        room=[of_centers],
+        out=[nearer],
+        sums=[of_centers],
+    )
+
+
+def nearest(rows, weights, memories, holes, labels, first, second):
+    """Write the nearest center and the squared distances to it and to the next one.
+
+    Returns the weight, the weighted sum of rows and the inertia that fall to each
+    center, and with holes the weight of what is seen: (K,), (K, D), (K,), (K, D).
+    """
+    shape, of_centers = memories.centers.shape, memories.centers.shape[:1]
+    return launch(
+        *(sum_nearest_seen if holes else sum_nearest, rows, weights, memories),
+        room=[of_centers],
+        out=[labels, first, second],
+        sums=[of_centers, shape, of_centers, shape],
+    )
+
+
+def swap_costs(rows, weights, memories, n_clusters, holes, labels, first, second):
+    """Inertia after putting candidate c in the place of a partition's center k.
+
+    The candidates are the centers of `memories`; labels, first and second are what
+    `nearest` wrote for the partition. Returns kept (C,), the inertia with the candidate
+    added and nothing removed, and extra (C, K), what removing center k then adds: rows
+    of k go to the candidate or to their second nearest center, whichever is nearer.
+    """
+    n_candidates = len(memories.centers)
+    return launch(
+        sum_swap_costs_seen if holes else sum_swap_costs,
+        *(rows, weights, memories, labels, first, second),
+        room=[(2, n_candidates), (n_clusters,)],
+        sums=[(n_candidates,), (n_candidates, n_clusters)],
+    )
