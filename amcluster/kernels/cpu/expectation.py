@@ -35,7 +35,7 @@ def expectation(rows, weights, memories, pulled):
 def expect(rows, weights, memories, desk, pulled):
     """`expectation`, with the sums of u x for padded centers, and radii (K,)."""
     n_clusters, total = memories.log_weights.shape[0], 0.0
-    p, u = np.zeros_like(desk.squared), np.zeros_like(desk.squared)
+    p, u = desk.logits, np.zeros_like(desk.squared)
     counts, pulls = np.zeros(n_clusters), np.zeros(n_clusters)
     radii = np.zeros(n_clusters)
     sums, evidence = np.zeros(desk.centers.shape), np.empty((1, LANES), rows.dtype)

@@ -62,6 +62,7 @@ class Desk(NamedTuple):
     centers: np.ndarray  # (n_centers, n_features)
     tile: np.ndarray  # (1, n_features, LANES)
     squared: np.ndarray  # (1, n_centers, LANES)
+    logits: np.ndarray  # (1, n_centers, LANES) room for them
     row_by_row: bool
 
     @classmethod
@@ -77,12 +78,9 @@ class Desk(NamedTuple):
     def with_tiles(cls, rows, centers):
         """A desk where rows come in tiles."""
         centers = padded_matrix(centers)
-        return cls(
-            centers,
-            np.zeros((1, centers.shape[1], LANES), rows.dtype),
-            np.zeros((1, centers.shape[0], LANES), rows.dtype),
-            False,
-        )
+        n_centers, n_features = centers.shape
+        shapes = (1, n_features, LANES), *2 * ((1, n_centers, LANES),)
+        return cls(centers, *(np.zeros(shape, rows.dtype) for shape in shapes), False)
 
 
 def load_lanes(values, n_tiles):

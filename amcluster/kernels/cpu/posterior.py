@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from .. import GAUSSIAN
 from ._jit import kernel, lanewise
 from .elementary import exp, log
 from .lanes import LANES, Desk, meet, store
@@ -52,13 +53,17 @@ def posterior_at(state, memories, out):
 
 @lanewise
 def to_logits(squared, memories, out):
-    """Turn squared distances into logits."""
+    """Write the logits of squared distances: not in place, or lanes go one by one."""
     for tile in range(squared.shape[0]):
         for k in range(memories.log_weights.shape[0]):
             squares, logits = squared[tile, k], out[tile, k]
-            for lane in range(LANES):
-                likelihood = log_kernel(squares[lane], memories)
-                logits[lane] = memories.log_weights[k] + likelihood
+            log_weight, beta = memories.log_weights[k], memories.beta
+            if memories.likelihood == GAUSSIAN:
+                for lane in range(LANES):
+                    logits[lane] = log_weight - beta * squares[lane]
+            else:
+                for lane in range(LANES):
+                    logits[lane] = log_weight + log_kernel(squares[lane], memories)
 
 
 @lanewise
@@ -139,8 +144,8 @@ def logits_of(rows, memories, desk, out):
     """`logits`."""
     for start in range(0, rows.shape[0], LANES):
         meet(rows, start, desk)
-        to_logits(desk.squared, memories, desk.squared)
-        store(desk.squared, out[start : start + LANES])
+        to_logits(desk.squared, memories, desk.logits)
+        store(desk.logits, out[start : start + LANES])
 
 
 def posterior(rows, memories, out):
@@ -154,9 +159,9 @@ def posteriors_of(rows, memories, desk, out):
     evidence = np.empty((1, LANES), rows.dtype)
     for start in range(0, rows.shape[0], LANES):
         meet(rows, start, desk)
-        to_logits(desk.squared, memories, desk.squared)
-        to_posteriors(desk.squared, memories.log_weights.shape[0], evidence)
-        store(desk.squared, out[start : start + LANES])
+        to_logits(desk.squared, memories, desk.logits)
+        to_posteriors(desk.logits, memories.log_weights.shape[0], evidence)
+        store(desk.logits, out[start : start + LANES])
 
 
 def label(rows, memories, out):
@@ -170,8 +175,8 @@ def labels_of(rows, memories, desk, out):
     n_clusters = memories.log_weights.shape[0]
     for start in range(0, rows.shape[0], LANES):
         meet(rows, start, desk)
-        to_logits(desk.squared, memories, desk.squared)
-        largest_logit(desk.squared, n_clusters, out[start : start + LANES])
+        to_logits(desk.squared, memories, desk.logits)
+        largest_logit(desk.logits, n_clusters, out[start : start + LANES])
 
 
 def log_evidence(rows, memories, out):
@@ -185,8 +190,8 @@ def evidences_of(rows, memories, desk, out):
     evidence = np.empty((1, LANES), rows.dtype)
     for start in range(0, rows.shape[0], LANES):
         meet(rows, start, desk)
-        to_logits(desk.squared, memories, desk.squared)
-        to_posteriors(desk.squared, memories.log_weights.shape[0], evidence)
+        to_logits(desk.squared, memories, desk.logits)
+        to_posteriors(desk.logits, memories.log_weights.shape[0], evidence)
         for lane in range(min(LANES, rows.shape[0] - start)):
             out[start + lane] = evidence[0, lane]
 
