@@ -88,7 +88,6 @@ def rest(rows, memories, dynamics, tolerance, out, shift):
 def settle(tiles, memories, centers, transposed, dynamics, tolerance, moved):
     """Replace states by where they rest; write the lengths of their last moves."""
     p = np.empty((1, centers.shape[0], LANES), tiles.dtype)
-    squared = np.empty((1, centers.shape[0], LANES), tiles.dtype)
     toward = np.empty((1, centers.shape[1], LANES), tiles.dtype)
     evidence, step = np.empty((1, LANES), tiles.dtype), np.empty(LANES, tiles.dtype)
     for tile in range(tiles.shape[0]):
@@ -96,8 +95,8 @@ def settle(tiles, memories, centers, transposed, dynamics, tolerance, moved):
         for lane in range(LANES):
             step[lane] = dynamics.step_size
         for _ in range(dynamics.n_steps):
-            squares(state, centers, squared)
-            to_logits(squared, memories, p)
+            squares(state, centers, p)
+            to_logits(p, memories)
             to_posteriors(p, memories.log_weights.shape[0], evidence)
             product(transposed, p, toward)
             move(state[0], toward[0], dynamics.moves, step, moved[tile])

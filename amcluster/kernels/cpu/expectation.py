@@ -5,14 +5,11 @@ import numpy as np
 from ._jit import kernel
 from .lanes import (
     LANES,
-    Desk,
     add_products,
-    add_weighted,
     load,
     padded_matrix,
-    squares,
+    squared_distances,
     store,
-    take,
     times,
 )
 from .likelihoods import pull
@@ -26,50 +23,53 @@ def expectation(rows, weights, memories, pulled):
     evidence, the sums of w p and of u (K,), of u x (K, D), and of u |x - center|^2.
     """
     n_clusters, n_features = memories.centers.shape
-    desk = Desk.with_tiles(rows, memories.centers)
-    evidence, counts, pulls, sums, radii = expect(rows, weights, memories, desk, pulled)
-    return evidence, counts, pulls, sums[:n_clusters, :n_features], radii.sum()
+    tiles, centers = load(rows), padded_matrix(memories.centers)
+    squared, evidence = squared_distances(tiles, centers), np.empty_like(tiles[:, 0])
+    p, sums = squared.copy(), np.zeros(centers.shape)
+    to_logits(p, memories)
+    to_posteriors(p, n_clusters, evidence)
+    totals = pull_rows(squared, p, evidence, weights, memories, pulled)
+    add_products(p, tiles, sums)
+    return *totals[:3], sums[:n_clusters, :n_features], totals[3]
 
 
+# Sums are allocated where they are added up, so that those of two threads do not lie
+# in the same line of the cache.
 @kernel
-def expect(rows, weights, memories, desk, pulled):
-    """`expectation`, with the sums of u x for padded centers, and radii (K,)."""
-    n_clusters, total = memories.log_weights.shape[0], 0.0
-    p, u = desk.logits, np.zeros_like(desk.squared)
+def pull_rows(squared, p, evidence, weights, memories, pulled):
+    """Turn the posteriors into u, and write its sums over memories.
+
+    Returns the sums of w times the evidence, of w p, of u, and of u times the squared
+    distances.
+    """
+    n_clusters = memories.log_weights.shape[0]
     counts, pulls = np.zeros(n_clusters), np.zeros(n_clusters)
-    radii = np.zeros(n_clusters)
-    sums, evidence = np.zeros(desk.centers.shape), np.empty((1, LANES), rows.dtype)
-    w, of_row, ones = np.empty((1, LANES)), np.empty((1, LANES)), np.ones((1, LANES))
-    for start in range(0, rows.shape[0], LANES):
-        take(rows, weights, start, desk.tile, w)
-        squares(desk.tile, desk.centers, desk.squared)
-        to_logits(desk.squared, memories, p)
-        to_posteriors(p, n_clusters, evidence)
-        pull_rows(desk.squared, p, w, memories, u, of_row)
-        add_weighted(p, w, counts)
-        add_weighted(u, ones, pulls)
-        add_weighted(desk.squared, ones, radii)
-        add_products(u, desk.tile, sums)
-        for lane in range(min(LANES, rows.shape[0] - start)):
-            total += w[0, lane] * evidence[0, lane]
-            pulled[start + lane] = of_row[0, lane]
-    return total, counts, pulls, sums, radii
-
-
-@kernel
-def pull_rows(squared, p, w, memories, u, of_row):
-    """Write u, and its sums in each lane; multiply the squared distances by u."""
+    w, of_row = np.empty(LANES), np.empty(LANES)
+    total, total_squares = 0.0, 0.0
     for tile in range(p.shape[0]):
-        weights, totals = w[tile], of_row[tile]
+        start = tile * LANES
+        n_rows = min(LANES, weights.shape[0] - start)
         for lane in range(LANES):
-            totals[lane] = 0.0
-        for k in range(memories.log_weights.shape[0]):
-            squares, posteriors, pulls = squared[tile, k], p[tile, k], u[tile, k]
+            w[lane] = weights[start + lane] if lane < n_rows else 0.0
+            of_row[lane] = 0.0
+            total += w[lane] * evidence[tile, lane]
+        for k in range(n_clusters):
+            squares, posteriors = squared[tile, k], p[tile, k]
+            count, pulled_by, square = 0.0, 0.0, 0.0
             for lane in range(LANES):
-                g = pull(squares[lane], memories)
-                pulls[lane] = weights[lane] * posteriors[lane] * g
-                totals[lane] += pulls[lane]
-                squares[lane] *= pulls[lane]
+                share = w[lane] * posteriors[lane]
+                u = share * pull(squares[lane], memories)
+                posteriors[lane] = u
+                of_row[lane] += u
+                count += share
+                pulled_by += u
+                square += u * squares[lane]
+            counts[k] += count
+            pulls[k] += pulled_by
+            total_squares += square
+        for lane in range(n_rows):
+            pulled[start + lane] = of_row[lane]
+    return total, counts, pulls, total_squares
 
 
 def project(rows, memories, matrix, out):

@@ -13,8 +13,6 @@ them together in plain Python, so that each is compiled once, whoever calls it.
 be compiled anew in every process.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
 from ._jit import kernel, lanewise
@@ -56,31 +54,16 @@ def load(rows):
     return tiles
 
 
-class Desk(NamedTuple):
-    """Where rows meet centers: in tiles, or one by one and centers are not padded."""
-
-    centers: np.ndarray  # (n_centers, n_features)
-    tile: np.ndarray  # (1, n_features, LANES)
-    squared: np.ndarray  # (1, n_centers, LANES)
-    logits: np.ndarray  # (1, n_centers, LANES) room for them
-    row_by_row: bool
-
-    @classmethod
-    def of(cls, rows, centers):
-        """A desk for these rows and centers: `tile` is filled if they come in tiles."""
-        desk = cls.with_tiles(rows, centers)
-        n_centers, n_features = centers.shape
-        if n_centers * FEW > min(n_features, MANY):
-            return desk
-        return desk._replace(centers=np.ascontiguousarray(centers), row_by_row=True)
-
-    @classmethod
-    def with_tiles(cls, rows, centers):
-        """A desk where rows come in tiles."""
-        centers = padded_matrix(centers)
-        n_centers, n_features = centers.shape
-        shapes = (1, n_features, LANES), *2 * ((1, n_centers, LANES),)
-        return cls(centers, *(np.zeros(shape, rows.dtype) for shape in shapes), False)
+def distances(rows, centers):
+    """|row - center|^2 in tiles, without the rows in tiles."""
+    n_tiles, (n_centers, n_features) = -(-len(rows) // LANES), centers.shape
+    out = np.empty((n_tiles, padded(n_centers), LANES), rows.dtype)
+    if n_centers * FEW <= min(n_features, MANY):
+        out[:, n_centers:] = 0
+        square_rows(rows, np.ascontiguousarray(centers), out)
+    else:
+        fill_and_square(rows, padded_matrix(centers), load(rows[:1]), out)
+    return out
 
 
 def load_lanes(values, n_tiles):
@@ -141,26 +124,25 @@ def take(rows, weights, start, tile, w):
 
 
 @kernel
-def meet(rows, start, desk):
-    """Write the squared distances of the rows from `start` on to the centers."""
-    if desk.row_by_row:
-        square_rows(rows, start, desk.centers, desk.squared[0])
-    else:
-        fill_tile(rows, start, rows.shape[0] - 1, desk.tile[0])
-        squares(desk.tile, desk.centers, desk.squared)
+def fill_and_square(rows, centers, tiles, out):
+    """Write |row - center|^2 into out, through room for one tile."""
+    last = rows.shape[0] - 1
+    for tile in range(out.shape[0]):
+        fill_tile(rows, tile * LANES, last, tiles[0])
+        squares(tiles, centers, out[tile : tile + 1])
 
 
 @kernel
-def square_rows(rows, start, centers, out):
-    """Write |row - center|^2 into the lanes of out, row by row."""
-    for lane in range(LANES):
-        row = rows[min(start + lane, rows.shape[0] - 1)]
+def square_rows(rows, centers, out):
+    """Write |row - center|^2 into out, row by row."""
+    for i in range(out.shape[0] * LANES):
+        row, tile, lane = rows[min(i, rows.shape[0] - 1)], i // LANES, i % LANES
         for k in range(centers.shape[0]):
             total = row.dtype.type(0.0)
             for j in range(row.shape[0]):
                 difference = row[j] - centers[k, j]
                 total += difference * difference
-            out[k, lane] = total
+            out[tile, k, lane] = total
 
 
 @kernel

@@ -86,9 +86,9 @@ def _seen_logits(tiles, n_features, memories):
     """Logits, squared distances and pulls over the seen coordinates, in tiles."""
     squared = room(tiles, len(memories.centers))
     squares_of_seen(tiles, padded_matrix(memories.centers), squared)
-    logits, pulls = np.empty_like(squared), tiles.dtype.type(1)
+    logits, pulls = squared.copy(), tiles.dtype.type(1)
     if memories.likelihood == GAUSSIAN:
-        to_logits(squared, memories, logits)
+        to_logits(logits, memories)
         return logits, squared, pulls
     n_hidden = np.isnan(tiles[:, :n_features]).sum(axis=1, dtype=tiles.dtype)
     exponent = memories.exponent - n_hidden[:, None] / 2

@@ -7,7 +7,7 @@ import numpy as np
 from .. import GAUSSIAN
 from ._jit import kernel, lanewise
 from .elementary import exp, log
-from .lanes import LANES, Desk, meet, store
+from .lanes import LANES, distances, store
 from .likelihoods import log_kernel
 
 
@@ -51,19 +51,37 @@ def posterior_at(state, memories, out):
     return softmax(out)
 
 
+def logits_of(rows, memories):
+    """Logits in tiles."""
+    values = distances(rows, memories.centers)
+    to_logits(values, memories)
+    return values
+
+
+def posteriors_of(rows, memories):
+    """Posteriors in tiles, and the log evidence in lanes."""
+    values = logits_of(rows, memories)
+    evidence = np.empty((len(values), LANES), values.dtype)
+    to_posteriors(values, len(memories.log_weights), evidence)
+    return values, evidence
+
+
 @lanewise
-def to_logits(squared, memories, out):
-    """Write the logits of squared distances: not in place, or lanes go one by one."""
-    for tile in range(squared.shape[0]):
+def to_logits(values, memories):
+    """Turn squared distances into logits.
+
+    In place, because lanes of two arrays that may overlap would go one by one.
+    """
+    for tile in range(values.shape[0]):
         for k in range(memories.log_weights.shape[0]):
-            squares, logits = squared[tile, k], out[tile, k]
+            lanes = values[tile, k]
             log_weight, beta = memories.log_weights[k], memories.beta
             if memories.likelihood == GAUSSIAN:
                 for lane in range(LANES):
-                    logits[lane] = log_weight - beta * squares[lane]
+                    lanes[lane] = log_weight - beta * lanes[lane]
             else:
                 for lane in range(LANES):
-                    logits[lane] = log_weight + log_kernel(squares[lane], memories)
+                    lanes[lane] = log_weight + log_kernel(lanes[lane], memories)
 
 
 @lanewise
@@ -136,64 +154,23 @@ def largest_logit(logits, n_clusters, out):
 
 def logits(rows, memories, out):
     """Write the logits into out (n_rows, n_clusters)."""
-    logits_of(rows, memories, Desk.of(rows, memories.centers), out)
-
-
-@kernel
-def logits_of(rows, memories, desk, out):
-    """`logits`."""
-    for start in range(0, rows.shape[0], LANES):
-        meet(rows, start, desk)
-        to_logits(desk.squared, memories, desk.logits)
-        store(desk.logits, out[start : start + LANES])
+    store(logits_of(rows, memories), out)
 
 
 def posterior(rows, memories, out):
     """Write p(k | x) into out (n_rows, n_clusters)."""
-    posteriors_of(rows, memories, Desk.of(rows, memories.centers), out)
-
-
-@kernel
-def posteriors_of(rows, memories, desk, out):
-    """`posterior`."""
-    evidence = np.empty((1, LANES), rows.dtype)
-    for start in range(0, rows.shape[0], LANES):
-        meet(rows, start, desk)
-        to_logits(desk.squared, memories, desk.logits)
-        to_posteriors(desk.logits, memories.log_weights.shape[0], evidence)
-        store(desk.logits, out[start : start + LANES])
+    store(posteriors_of(rows, memories)[0], out)
 
 
 def label(rows, memories, out):
     """Write argmax_k p(k | x) into out (n_rows,); of equal ones the first."""
-    labels_of(rows, memories, Desk.of(rows, memories.centers), out)
-
-
-@kernel
-def labels_of(rows, memories, desk, out):
-    """`label`."""
-    n_clusters = memories.log_weights.shape[0]
-    for start in range(0, rows.shape[0], LANES):
-        meet(rows, start, desk)
-        to_logits(desk.squared, memories, desk.logits)
-        largest_logit(desk.logits, n_clusters, out[start : start + LANES])
+    largest_logit(logits_of(rows, memories), len(memories.log_weights), out)
 
 
 def log_evidence(rows, memories, out):
     """Write logsumexp_k of the logits into out (n_rows,)."""
-    evidences_of(rows, memories, Desk.of(rows, memories.centers), out)
-
-
-@kernel
-def evidences_of(rows, memories, desk, out):
-    """`log_evidence`."""
-    evidence = np.empty((1, LANES), rows.dtype)
-    for start in range(0, rows.shape[0], LANES):
-        meet(rows, start, desk)
-        to_logits(desk.squared, memories, desk.logits)
-        to_posteriors(desk.logits, memories.log_weights.shape[0], evidence)
-        for lane in range(min(LANES, rows.shape[0] - start)):
-            out[start + lane] = evidence[0, lane]
+    _, evidence = posteriors_of(rows, memories)
+    out[:] = evidence.ravel()[: len(out)]
 
 
 def squared_error(rows, weights, memories, labels):

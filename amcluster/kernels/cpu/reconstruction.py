@@ -78,7 +78,7 @@ class Path(NamedTuple):
     g: np.ndarray  # n_features
     h: np.ndarray  # n_features
     back: np.ndarray  # n_features
-    along: np.ndarray  # n_clusters; on the way there, squared distances
+    along: np.ndarray  # n_clusters
 
     @classmethod
     def empty(cls, centers, n_steps):
@@ -115,10 +115,10 @@ def run(plan, tile, memories, centers, transposed, path):
         if t == 0:
             steps = plan.first[plan_tile]
         if t == 0 and not plan.sees_all:
-            squares_of_seen(plan.looked_at[this], centers, path.along)
+            squares_of_seen(plan.looked_at[this], centers, posteriors[0])
         else:
-            squares(states[t], centers, path.along)
-        to_logits(path.along, memories, posteriors[t])
+            squares(states[t], centers, posteriors[t])
+        to_logits(posteriors[t], memories)
         to_posteriors(posteriors[t], memories.log_weights.shape[0], evidence)
         product(transposed, posteriors[t], means[t])
         for j in range(centers.shape[1]):

@@ -7,23 +7,17 @@ In that limit the posterior is 1 for the nearest memory; only the centers matter
 import numpy as np
 
 from ._jit import kernel
-from .lanes import LANES, Desk, fill_tile, meet, squares_of_seen
+from .lanes import LANES, distances, load, padded_matrix, room, squares_of_seen
 
 
-@kernel
-def meet_seen(rows, start, holes, desk):
-    """As `meet`, over the coordinates that are not NaN."""
-    if holes:
-        fill_tile(rows, start, rows.shape[0] - 1, desk.tile[0])
-        squares_of_seen(desk.tile, desk.centers, desk.squared)
-    else:
-        meet(rows, start, desk)
-
-
-def desk_for(rows, memories, holes):
-    """A desk for the centers; rows with holes come in tiles."""
-    choose = Desk.with_tiles if holes else Desk.of
-    return choose(rows, memories.centers)
+def distances_seen(rows, memories, holes):
+    """Squared distances of the rows to the centers, in tiles."""
+    if not holes:
+        return distances(rows, memories.centers)
+    tiles = load(rows)
+    out = room(tiles, len(memories.centers))
+    squares_of_seen(tiles, padded_matrix(memories.centers), out)
+    return out
 
 
 def potentials(rows, weights, memories, holes, closest, nearer):
@@ -31,22 +25,21 @@ def potentials(rows, weights, memories, holes, closest, nearer):
 
     Writes those minima into nearer (n_rows, n_centers).
     """
-    desk = desk_for(rows, memories, holes)
-    return (shorten(rows, weights, holes, desk, closest, nearer),)
+    squared = distances_seen(rows, memories, holes)
+    return (shorten(squared, weights, closest, nearer),)
 
 
 # Sums are allocated where they are added up, so that those of two threads do not lie
 # in the same line of the cache.
 @kernel
-def shorten(rows, weights, holes, desk, closest, nearer):
-    """`potentials`."""
+def shorten(squared, weights, closest, nearer):
+    """Write what is nearer; return the sums for each center."""
     totals = np.zeros(nearer.shape[1])
-    for start in range(0, rows.shape[0], LANES):
-        meet_seen(rows, start, holes, desk)
-        for i in range(start, min(start + LANES, rows.shape[0])):
-            for k in range(nearer.shape[1]):
-                nearer[i, k] = min(desk.squared[0, k, i - start], closest[i])
-                totals[k] += weights[i] * nearer[i, k]
+    for i in range(nearer.shape[0]):
+        tile, lane = i // LANES, i % LANES
+        for k in range(nearer.shape[1]):
+            nearer[i, k] = min(squared[tile, k, lane], closest[i])
+            totals[k] += weights[i] * nearer[i, k]
     return totals
 
 
@@ -56,46 +49,40 @@ def nearest(rows, weights, memories, holes, labels, first, second):
     Returns the weight, the weighted sum of rows and the inertia that fall to each
     center, and with holes the weight of what is seen: (K,), (K, D), (K,), (K, D).
     """
-    desk, n_clusters = desk_for(rows, memories, holes), len(memories.centers)
-    return assign(rows, weights, holes, desk, n_clusters, labels, first, second)
+    squared, n_clusters = distances_seen(rows, memories, holes), len(memories.centers)
+    two_nearest(squared, n_clusters, labels, first, second)
+    return fall_to(rows, weights, holes, n_clusters, labels, first)
 
 
 @kernel
-def assign(rows, weights, holes, desk, n_clusters, labels, first, second):
-    """`nearest`."""
+def fall_to(rows, weights, holes, n_clusters, labels, first):
+    """What falls to each center."""
     counts, inertia = np.zeros(n_clusters), np.zeros(n_clusters)
     sums = np.zeros((n_clusters, rows.shape[1]))
     seen = np.zeros((n_clusters, rows.shape[1]))
-    for start in range(0, rows.shape[0], LANES):
-        end = min(start + LANES, rows.shape[0])
-        meet_seen(rows, start, holes, desk)
-        two_nearest(
-            *(desk.squared[0], n_clusters, labels[start:end]),
-            *(first[start:end], second[start:end]),
-        )
-        for i in range(start, end):
-            counts[labels[i]] += weights[i]
-            inertia[labels[i]] += weights[i] * first[i]
-        if holes:
-            add_seen(rows, weights, labels, start, end, sums, seen)
-        else:
-            add_rows(rows, weights, labels, start, end, sums)
+    for i in range(rows.shape[0]):
+        counts[labels[i]] += weights[i]
+        inertia[labels[i]] += weights[i] * first[i]
+    if holes:
+        add_seen(rows, weights, labels, sums, seen)
+    else:
+        add_rows(rows, weights, labels, sums)
     return counts, sums, inertia, seen
 
 
 @kernel
-def add_rows(rows, weights, labels, start, end, sums):
+def add_rows(rows, weights, labels, sums):
     """Add weighted rows to the sums of their labels."""
-    for i in range(start, end):
+    for i in range(rows.shape[0]):
         k, weight = labels[i], weights[i]
         for j in range(rows.shape[1]):
             sums[k, j] += weight * rows[i, j]
 
 
 @kernel
-def add_seen(rows, weights, labels, start, end, sums, seen):
+def add_seen(rows, weights, labels, sums, seen):
     """As `add_rows`, of what is not NaN, and what is seen."""
-    for i in range(start, end):
+    for i in range(rows.shape[0]):
         k, weight = labels[i], weights[i]
         for j in range(rows.shape[1]):
             if rows[i, j] == rows[i, j]:
@@ -105,24 +92,26 @@ def add_seen(rows, weights, labels, start, end, sums, seen):
 
 @kernel
 def two_nearest(squared, n_clusters, labels, first, second):
-    """Write the nearest center of each lane, and the two smallest squared distances."""
+    """Write the nearest center of each row, and the two smallest squared distances."""
     best = np.empty(LANES, np.int32)
     nearer, next_one = np.empty(LANES, squared.dtype), np.empty(LANES, squared.dtype)
-    for lane in range(LANES):
-        best[lane] = 0
-        nearer[lane] = squared[0, lane]
-        next_one[lane] = np.inf
-    for k in range(1, n_clusters):
-        number, values = np.int32(k), squared[k]
+    for tile in range(squared.shape[0]):
         for lane in range(LANES):
-            distance, least = values[lane], nearer[lane]
-            next_one[lane] = min(next_one[lane], max(distance, least))
-            best[lane] = number if distance < least else best[lane]
-            nearer[lane] = min(distance, least)
-    for lane in range(labels.shape[0]):
-        labels[lane] = best[lane]
-        first[lane] = nearer[lane]
-        second[lane] = next_one[lane]
+            best[lane] = 0
+            nearer[lane] = squared[tile, 0, lane]
+            next_one[lane] = np.inf
+        for k in range(1, n_clusters):
+            number, values = np.int32(k), squared[tile, k]
+            for lane in range(LANES):
+                distance, least = values[lane], nearer[lane]
+                next_one[lane] = min(next_one[lane], max(distance, least))
+                best[lane] = number if distance < least else best[lane]
+                nearer[lane] = min(distance, least)
+        start = tile * LANES
+        for lane in range(min(LANES, labels.shape[0] - start)):
+            labels[start + lane] = best[lane]
+            first[start + lane] = nearer[lane]
+            second[start + lane] = next_one[lane]
 
 
 def swap_costs(rows, weights, memories, n_clusters, holes, labels, first, second):
@@ -133,21 +122,20 @@ def swap_costs(rows, weights, memories, n_clusters, holes, labels, first, second
     added and nothing removed, and extra (C, K), what removing center k then adds: rows
     of k go to the candidate or to their second nearest center, whichever is nearer.
     """
-    desk, shape = desk_for(rows, memories, holes), (len(memories.centers), n_clusters)
-    return swap(rows, weights, holes, desk, shape, labels, first, second)
+    squared = distances_seen(rows, memories, holes)
+    shape = len(memories.centers), n_clusters
+    return swap(squared, weights, shape, labels, first, second)
 
 
 @kernel
-def swap(rows, weights, holes, desk, shape, labels, first, second):
-    """`swap_costs`."""
+def swap(squared, weights, shape, labels, first, second):
+    """`swap_costs`, from the squared distances."""
     kept, extra = np.zeros(shape[0]), np.zeros(shape)
-    for start in range(0, rows.shape[0], LANES):
-        meet_seen(rows, start, holes, desk)
-        for lane in range(min(LANES, rows.shape[0] - start)):
-            i = start + lane
-            for c in range(kept.shape[0]):
-                distance = desk.squared[0, c, lane]
-                stays = min(distance, first[i])
-                kept[c] += weights[i] * stays
-                extra[c, labels[i]] += weights[i] * (min(distance, second[i]) - stays)
+    for i in range(labels.shape[0]):
+        tile, lane = i // LANES, i % LANES
+        for c in range(shape[0]):
+            distance = squared[tile, c, lane]
+            stays = min(distance, first[i])
+            kept[c] += weights[i] * stays
+            extra[c, labels[i]] += weights[i] * (min(distance, second[i]) - stays)
     return kept, extra
