@@ -92,7 +92,7 @@ def write_rest(
         complete = dynamics.holes and is_complete(x, shared)
         fill(starts, start, state)
         step, moved, t = dynamics.step_size, rows.dtype.type(np.inf), 0
-        moving = dynamics.n_steps
+        moving = np.int32(dynamics.n_steps)
         while moving:
             posterior_mean(state, memories, p, mean, shared)
             squared = move(x, complete, dynamics, mean, step, state)
@@ -102,7 +102,8 @@ def write_rest(
             if moved <= tolerance:
                 step = zero
             t += 1
-            moving = cuda.syncthreads_or(step > zero and t < dynamics.n_steps)
+            goes_on = step > zero and t < dynamics.n_steps
+            moving = cuda.syncthreads_or(np.int32(goes_on))
         store(state, start, out)
         if cuda.threadIdx.y == 0 and start + lane < shift.shape[0]:
             shift[start + lane] = moved
