@@ -1,8 +1,9 @@
 """Rows with holes on a device: the mathematics is that of `cpu/missing.py`.
 
 Where the metric is Euclidean, rows are lanes of tiles. In a learned metric a block of
-threads takes one row after the other, in float64. The root of A_hh is not taken: with A_hh = L D L^T, where L has ones on its diagonal, there
-is one barrier a column. What is kept of it is
+threads takes one row after the other, in float64. The root of A_hh is not taken: with
+A_hh = L D L^T, where L has ones on its diagonal, there is one barrier a column. What is
+kept of it is
 
     factor[c, a] = L[a, c] D[c]    for c <= a,    reciprocal[c] = 1 / D[c]
 
