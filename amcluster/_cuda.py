@@ -49,13 +49,13 @@ class CUDA:
 
     def rows_of(self, kernel, X, memories, *settings, out, passes=1):
         """As `_blocks.rows_of`; entries of `out` may be arrays of the GPU."""
-        for block, rows in self._blocks(X):
+        for block, rows in self._blocks(X, out):
             kernel(rows, memories, *settings, *(array[block] for array in out))
 
     def sum_over(self, kernel, X, weights, memories, *settings, out=(), passes=1):
         """As `_blocks.sum_over`; entries of `out` may be arrays of the GPU."""
         weights, totals = self._kept(weights), None
-        for block, rows in self._blocks(X):
+        for block, rows in self._blocks(X, out):
             slices = (array[block] for array in out)
             sums = kernel(rows, weights[block], memories, *settings, *slices)
             if totals is None:
@@ -94,19 +94,27 @@ class CUDA:
         (total,) = self.sum_over(self.kernels.moment, X, weights, None)
         return total
 
-    def _blocks(self, X):
-        """Slices of the rows, and those rows on the GPU: all, or one block at a time.
+    def _blocks(self, X, out=()):
+        """Slices of the rows, and those rows on the GPU.
 
-        The next block is on its way while a kernel has this one.
+        All at once, where there is room for them and for what of `out` is not there.
         """
         rows = self._kept(X)
-        if not isinstance(rows, np.ndarray):
-            yield slice(0, len(X)), rows
-            return
-        size = max(1, BUFFER_BYTES // (X.itemsize * X.shape[1]))
+        crossing = [array for array in (rows, *out) if isinstance(array, np.ndarray)]
+        n_bytes = sum(array.nbytes for array in crossing)
+        size = len(X)
+        if n_bytes > self._left():
+            size = max(1, BUFFER_BYTES * len(X) // n_bytes)
         blocks = [slice(start, start + size) for start in range(0, len(X), size)]
-        stream = _copy_stream()
-        here, other = (Buffer((size, X.shape[1]), X.dtype, stream) for _ in range(2))
+        if isinstance(rows, np.ndarray):
+            yield from self._streamed(X, blocks)
+        else:
+            yield from ((block, rows[block]) for block in blocks)
+
+    def _streamed(self, X, blocks):
+        """Blocks of rows on their way: the next one moves while a kernel has this."""
+        shape, stream = X[blocks[0]].shape, _copy_stream()
+        here, other = (Buffer(shape, X.dtype, stream) for _ in range(2))
         here.fill(X[blocks[0]])
         for block, following in zip_longest(blocks, blocks[1:]):
             if following is not None:

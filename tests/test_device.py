@@ -24,7 +24,9 @@ from amcluster import (
     CRPAssociativeClusterer,
     _devices,
 )
+from amcluster._canonical import distinct_rows
 from amcluster._devices import CPU, device_named
+from amcluster._seeding import k_means, partition_rows
 from amcluster.kernels import Memories
 
 ROOT = Path(__file__).parents[1]
@@ -184,6 +186,19 @@ def test_blocks_cover_the_rows(small_gpu):
         assert len(blocks) == -(-len(layout) // 5)
 
 
+def test_results_that_do_not_fit_come_in_blocks(gpu, monkeypatch):
+    """As of a trajectory, which is larger than its rows."""
+    rows = np.ones((12, 2))
+    gpu._kept(rows)
+    monkeypatch.setattr(gpu, "_room", rows.nbytes + 100)
+    monkeypatch.setattr("amcluster._cuda.BUFFER_BYTES", 400)
+    for out, n_blocks in ((np.empty(12), 1), (np.empty((12, 25)), 6)):
+        blocks = list(gpu._blocks(rows, (out,)))
+        assert len(blocks) == n_blocks
+        back = np.concatenate([block.copy_to_host() for _, block in blocks])
+        np.testing.assert_array_equal(back, rows)
+
+
 @pytest.fixture
 def sent(monkeypatch):
     """Shapes of the arrays that are sent to the GPU as a whole."""
@@ -235,6 +250,16 @@ def test_an_array_in_the_place_of_another_is_sent(gpu):
         rows = np.full((4, 2), float(number))
         np.testing.assert_array_equal(gpu._kept(rows).copy_to_host(), rows)
         del rows
+
+
+def test_where_labels_of_seeds_are(gpu):
+    """Those of k_means in NumPy, those of a partition on their device."""
+    rows = distinct_rows(X, np.ones(len(X)))._replace(device=gpu)
+    partition = partition_rows(rows, PLACES)
+    assert not isinstance(partition.labels, np.ndarray)
+    assert not isinstance(partition.first, np.ndarray)
+    random_state = np.random.RandomState(0)
+    assert isinstance(k_means(rows, 2, random_state).labels, np.ndarray)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
