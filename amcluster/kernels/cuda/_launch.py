@@ -76,7 +76,7 @@ def on_device(value):
 
 
 def place_for(out):
-    """Where on the device a kernel writes what belongs into `out`: there, or a place."""
+    """Where on the device a kernel writes what belongs into `out`."""
     if isinstance(out, np.ndarray):
         return cuda.device_array(out.shape, out.dtype)
     return out

@@ -9,10 +9,10 @@ from ._jit import cuda, kernel, part
 from ._launch import bring_back, launch, on_device, place_for
 from .posterior import to_logits, to_posteriors
 from .tiles import (
-    PARTS,
     SHARED,
     fill,
     lane_of,
+    own,
     product,
     squares,
     squares_of_seen,
@@ -41,11 +41,11 @@ def write_starts(rows, memories, room, of_memories, out):
         x = tile_at(rows, start)
         lane, of_x = cuda.threadIdx.x, lane_of(x)
         squares_of_seen(memories.centers, x, p, shared)
-        for k in range(cuda.threadIdx.y, p.shape[0], PARTS):
+        for k in own(p.shape[0]):
             p[k, lane] = memories.log_weights[k] - memories.beta * p[k, lane]
         to_posteriors(p, memories.log_weights.shape[0], shared)
         product(memories.centers.T, p, state, shared)
-        for j in range(cuda.threadIdx.y, state.shape[0], PARTS):
+        for j in own(state.shape[0]):
             if x[j, of_x] == x[j, of_x]:
                 state[j, lane] = x[j, of_x]
         store(state, start, out)
@@ -55,7 +55,7 @@ def write_starts(rows, memories, room, of_memories, out):
 def is_complete(x, shared):
     """Whether the row of this thread's lane has no hole."""
     n_holes, lane = shared.dtype.type(0), lane_of(x)
-    for j in range(cuda.threadIdx.y, x.shape[0], PARTS):
+    for j in own(x.shape[0]):
         if x[j, lane] != x[j, lane]:
             n_holes += shared.dtype.type(1)
     return sum_of_lane(n_holes, shared) == 0
@@ -68,7 +68,7 @@ def move(x, complete, dynamics, mean, step, state):
     What moves of a row with holes are these, and all of a row without.
     """
     squared, lane, of_x = state.dtype.type(0), cuda.threadIdx.x, lane_of(x)
-    for j in range(cuda.threadIdx.y, state.shape[0], PARTS):
+    for j in own(state.shape[0]):
         moves = dynamics.moves[j]
         if dynamics.holes:
             is_seen = not complete and x[j, of_x] == x[j, of_x]

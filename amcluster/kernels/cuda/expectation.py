@@ -10,6 +10,7 @@ from .tiles import (
     SHARED,
     add_products,
     add_sums,
+    own,
     product,
     squares,
     store,
@@ -35,7 +36,7 @@ def sum_expectation(
         to_logits(squared, memories, p)
         of_lane = to_posteriors(p, n_clusters, shared)
         total, error = rows.dtype.type(0), rows.dtype.type(0)
-        for k in range(number, n_clusters, PARTS):
+        for k in own(n_clusters):
             square = squared[k, lane]
             p[k, lane] *= w
             u = p[k, lane] * pull(square, memories)

@@ -19,6 +19,7 @@ from .tiles import (
     add_products,
     add_sums,
     lane_of,
+    own,
     product,
     store,
     sum_of_lane,
@@ -74,25 +75,25 @@ def room_of(network):
 @part
 def run(x, network, of_x, alphas, posteriors, shared):
     """Fill the way of a tile."""
-    lane, number, zero = cuda.threadIdx.x, cuda.threadIdx.y, shared.dtype.type(0)
+    lane, zero = cuda.threadIdx.x, shared.dtype.type(0)
     n_parts, n_clusters = network.centers.shape[0], network.centers.shape[1]
     for of_part in range(n_parts):
         product(network.centers[of_part], x, of_x[of_part], shared)
-    for k in range(number, n_clusters, PARTS):
+    for k in own(n_clusters):
         alphas[0, k, lane] = zero
     for t in range(network.steps.shape[0]):
         step, norms = network.steps[t], network.norms[min(t, 1)]
         rest = network.rests[t] if t > 0 or network.sees else zero
         p = posteriors[t]
         product(network.between, alphas[t], p, shared)
-        for k in range(number, n_clusters, PARTS):
+        for k in own(n_clusters):
             inner = p[k, lane] + rest * of_x[0, k, lane]
             if n_parts > 1:
                 inner += of_x[1, k, lane]
             squared = norms[k] - (inner + inner)
             p[k, lane] = network.log_weights[k] - network.beta * squared
         to_posteriors(p, n_clusters, shared)
-        for k in range(number, n_clusters, PARTS):
+        for k in own(n_clusters):
             before = alphas[t, k, lane]
             alphas[t + 1, k, lane] = before + step * (p[k, lane] - before)
 
@@ -103,7 +104,7 @@ def change(x, network, alphas, out, shared):
     lane, of_x, n_steps = cuda.threadIdx.x, lane_of(x), network.steps.shape[0]
     product(network.centers[0].T, alphas[n_steps], out, shared)
     less, squared = network.rests[n_steps] - x.dtype.type(1), x.dtype.type(0)
-    for j in range(cuda.threadIdx.y, x.shape[0], PARTS):
+    for j in own(x.shape[0]):
         away = out[j, lane] + less * network.moves[j] * x[j, of_x]
         out[j, lane] = away
         squared += away * away
@@ -119,7 +120,7 @@ def write_ends(rows, network, of_x, alphas, posteriors, ends, out):
         x = tile_at(rows, start)
         run(x, network, of_x[block], alphas[block], posteriors[block], shared)
         change(x, network, alphas[block], ends[block], shared)
-        for j in range(cuda.threadIdx.y, x.shape[0], PARTS):
+        for j in own(x.shape[0]):
             ends[block, j, lane] += x[j, lane_of(x)]
         store(ends[block], start, out)
 
@@ -139,12 +140,12 @@ def sum_loss(rows, weights, network, of_x, alphas, posteriors, ends, losses):
 @part
 def go_back(w, network, of_x, alphas, posteriors, back, sums, shared):
     """The adjoint of `run`; `back` is gamma, z, and what the centers get of x."""
-    lane, number, zero = cuda.threadIdx.x, cuda.threadIdx.y, shared.dtype.type(0)
+    lane, zero = cuda.threadIdx.x, shared.dtype.type(0)
     n_clusters, last = network.between.shape[0], network.steps.shape[0]
     gamma, z, of_m, of_f = back[0], back[1], back[2], back[3]
     between, ends, diagonal = sums
     e = (w + w) * (network.rests[last] - shared.dtype.type(1))
-    for k in range(number, n_clusters, PARTS):
+    for k in own(n_clusters):
         gamma[k, lane] = (w + w) * alphas[last, k, lane]
         of_m[k, lane] = zero
         of_f[k, lane] = zero
@@ -154,13 +155,13 @@ def go_back(w, network, of_x, alphas, posteriors, back, sums, shared):
         rest, left = network.rests[t] if sees else zero, shared.dtype.type(1) - step
         scale, mean = network.beta + network.beta, zero
         product(network.between, gamma, z, shared)
-        for k in range(number, n_clusters, PARTS):
+        for k in own(n_clusters):
             z[k, lane] += e * of_x[0, k, lane]
             mean += sigma[k, lane] * z[k, lane]
             sigma[k, lane] *= step
         mean = sum_of_lane(mean, shared)
         add_products(sigma, gamma, between, shared)
-        for k in range(number, n_clusters, PARTS):
+        for k in own(n_clusters):
             r = scale * sigma[k, lane] * (z[k, lane] - mean)
             of_f[k, lane] += r
             of_m[k, lane] += e * sigma[k, lane] + rest * r

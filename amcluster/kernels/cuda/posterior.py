@@ -12,6 +12,7 @@ from .tiles import (
     PARTS,
     SHARED,
     largest_of_lane,
+    own,
     squares,
     store,
     sum_of_lane,
@@ -30,7 +31,7 @@ def resolution(dtype):
 def to_logits(squared, memories, out):
     """Turn squared distances into logits."""
     lane = cuda.threadIdx.x
-    for k in range(cuda.threadIdx.y, memories.log_weights.shape[0], PARTS):
+    for k in own(memories.log_weights.shape[0]):
         likelihood = log_kernel(squared[k, lane], memories)
         out[k, lane] = memories.log_weights[k] + likelihood
 
@@ -39,7 +40,7 @@ def to_logits(squared, memories, out):
 def largest_logit(logits, n_clusters, shared):
     """The largest logit of this thread's lane."""
     lane, largest = cuda.threadIdx.x, logits.dtype.type(-np.inf)
-    for k in range(cuda.threadIdx.y, n_clusters, PARTS):
+    for k in own(n_clusters):
         largest = max(largest, logits[k, lane])
     return largest_of_lane(largest, shared)
 
@@ -54,13 +55,13 @@ def to_posteriors(logits, n_clusters, shared):
     lane, one, equal = cuda.threadIdx.x, logits.dtype.type(1), resolution(logits.dtype)
     largest = largest_logit(logits, n_clusters, shared)
     total = logits.dtype.type(0)
-    for k in range(cuda.threadIdx.y, n_clusters, PARTS):
+    for k in own(n_clusters):
         below = logits[k, lane] - largest
         value = math.exp(below) if below < equal else one
         logits[k, lane] = value
         total += value
     total = sum_of_lane(total, shared)
-    for k in range(cuda.threadIdx.y, n_clusters, PARTS):
+    for k in own(n_clusters):
         logits[k, lane] *= one / total
     return largest + math.log(total)
 
@@ -129,7 +130,7 @@ def sum_squared_error(rows, weights, memories, labels, total):
         i = start + lane
         if i < rows.shape[0]:
             squared = rows.dtype.type(0)
-            for j in range(cuda.threadIdx.y, n_features, PARTS):
+            for j in own(n_features):
                 away = rows[i, j] - memories.centers[labels[i], j]
                 squared += away * away
             total[cuda.blockIdx.x, cuda.threadIdx.y, lane] += weights[i] * squared

@@ -17,6 +17,7 @@ from .tiles import (
     add_products,
     add_sums,
     lane_of,
+    own,
     product,
     squares,
     squares_of_seen,
@@ -45,11 +46,11 @@ def hole(x, j, lane, dynamics):
 @part
 def run(x, memories, dynamics, states, means, posteriors, shared):
     """Fill the path of a tile. After the states comes what the first step looks at."""
-    lane, number, of_x = cuda.threadIdx.x, cuda.threadIdx.y, lane_of(x)
+    lane, of_x = cuda.threadIdx.x, lane_of(x)
     zero, nan = x.dtype.type(0), x.dtype.type(np.nan)
     n_features, n_clusters = x.shape[0], memories.log_weights.shape[0]
     looked_at = states[dynamics.n_steps + 1]
-    for j in range(number, n_features, PARTS):
+    for j in own(n_features):
         value = zero if hole(x, j, of_x, dynamics) else x[j, of_x]
         states[0, j, lane] = value
         is_seen = dynamics.seen[j] > zero and not hole(x, j, of_x, dynamics)
@@ -62,7 +63,7 @@ def run(x, memories, dynamics, states, means, posteriors, shared):
         to_logits(posteriors[t], memories, posteriors[t])
         to_posteriors(posteriors[t], n_clusters, shared)
         product(memories.centers.T, posteriors[t], means[t], shared)
-        for j in range(number, n_features, PARTS):
+        for j in own(n_features):
             size = size_of_step(t, j, hole(x, j, of_x, dynamics), dynamics)
             before = states[t, j, lane]
             states[t + 1, j, lane] = before + size * (means[t, j, lane] - before)
@@ -72,7 +73,7 @@ def run(x, memories, dynamics, states, means, posteriors, shared):
 def judge(x, dynamics, states, g):
     """Write v(T) - x, where it is judged, into g; return this thread's squares."""
     lane, of_x, squared = cuda.threadIdx.x, lane_of(x), x.dtype.type(0)
-    for j in range(cuda.threadIdx.y, x.shape[0], PARTS):
+    for j in own(x.shape[0]):
         judged = dynamics.moves[j]
         if hole(x, j, of_x, dynamics):
             judged = x.dtype.type(0)
@@ -87,16 +88,16 @@ def run_back(
     x, w, memories, dynamics, states, means, posteriors, back, along, sums, shared
 ):
     """Carry g back from v(T) to v(0), adding to the sums on the way."""
-    lane, number, of_x = cuda.threadIdx.x, cuda.threadIdx.y, lane_of(x)
+    lane, of_x = cuda.threadIdx.x, lane_of(x)
     n_features, n_clusters = x.shape[0], memories.log_weights.shape[0]
     zero, scale = x.dtype.type(0), memories.beta + memories.beta
     g, h, turned = back[0], back[1], back[2]
     centers, seen, r = sums
-    for j in range(number, n_features, PARTS):
+    for j in own(n_features):
         g[j, lane] *= w + w
     for t in range(dynamics.n_steps - 1, -1, -1):
         mean = zero
-        for j in range(number, n_features, PARTS):
+        for j in own(n_features):
             moved = size_of_step(t, j, hole(x, j, of_x, dynamics), dynamics)
             moved *= g[j, lane]
             h[j, lane] = moved
@@ -104,13 +105,13 @@ def run_back(
             mean += means[t, j, lane] * moved
         mean = sum_of_lane(mean, shared)
         product(memories.centers, h, along, shared)
-        for k in range(number, n_clusters, PARTS):
+        for k in own(n_clusters):
             slope = posteriors[t, k, lane] * (along[k, lane] - mean)
             along[k, lane] = scale * slope
         add_products(posteriors[t], h, centers, shared)
         add_sums(along, r[min(t, 1)], shared)
         if t == 0:
-            for j in range(number, n_features, PARTS):
+            for j in own(n_features):
                 looks = states[dynamics.n_steps + 1, j, lane] == states[0, j, lane]
                 h[j, lane] = x.dtype.type(1) if looks else zero
                 states[0, j, lane] *= h[j, lane]
@@ -118,7 +119,7 @@ def run_back(
         add_products(along, states[t], centers, shared)
         if t > 0:
             product(memories.centers.T, along, turned, shared)
-            for j in range(number, n_features, PARTS):
+            for j in own(n_features):
                 g[j, lane] += turned[j, lane]
 
 

@@ -9,12 +9,12 @@ import numpy as np
 from ._jit import cuda, kernel
 from ._launch import launch
 from .tiles import (
-    PARTS,
     SHARED,
     add_products,
     add_products_of_filled,
     add_products_of_seen,
     add_sums,
+    own,
     squares,
     squares_of_seen,
     store,
@@ -37,11 +37,11 @@ def for_rows(holes):
             distances(memories.centers, tile_at(rows, start), values, shared)
             w, row = weight_of_lane(weights, start, rows.dtype), start + lane
             near = closest[min(row, closest.shape[0] - 1)]
-            for k in range(cuda.threadIdx.y, values.shape[0], PARTS):
+            for k in own(values.shape[0]):
                 values[k, lane] = min(values[k, lane], near)
             store(values, start, nearer)
             cuda.syncthreads()
-            for k in range(cuda.threadIdx.y, values.shape[0], PARTS):
+            for k in own(values.shape[0]):
                 values[k, lane] *= w
             add_sums(values, potentials[cuda.blockIdx.x], shared)
 
@@ -76,7 +76,7 @@ def for_rows(holes):
                 labels[start + lane] = best
                 first[start + lane], second[start + lane] = nearer, next_one
             cuda.syncthreads()
-            for k in range(number, values.shape[0], PARTS):
+            for k in own(values.shape[0]):
                 values[k, lane] = w if k == best else zero
             add_sums(values, counts[block], shared)
             if holes:
@@ -84,7 +84,7 @@ def for_rows(holes):
                 add_products_of_seen(values, x, seen[block], shared)
             else:
                 add_products(values, x, sums[block], shared)
-            for k in range(number, values.shape[0], PARTS):
+            for k in own(values.shape[0]):
                 values[k, lane] = w * nearer if k == best else zero
             add_sums(values, inertia[block], shared)
 
@@ -94,18 +94,18 @@ def for_rows(holes):
     ):
         """`swap_costs`."""
         shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
-        block, lane, number = cuda.blockIdx.x, cuda.threadIdx.x, cuda.threadIdx.y
+        block, lane = cuda.blockIdx.x, cuda.threadIdx.x
         stays, moves, of_label = room[block, 0], room[block, 1], given[block]
         zero = rows.dtype.type(0)
         for start in tiles_of(rows):
             distances(memories.centers, tile_at(rows, start), stays, shared)
             w = weight_of_lane(weights, start, rows.dtype)
             row = min(start + lane, rows.shape[0] - 1)
-            for c in range(number, stays.shape[0], PARTS):
+            for c in own(stays.shape[0]):
                 stay = min(stays[c, lane], first[row])
                 moves[c, lane] = min(stays[c, lane], second[row]) - stay
                 stays[c, lane] = w * stay
-            for k in range(number, of_label.shape[0], PARTS):
+            for k in own(of_label.shape[0]):
                 of_label[k, lane] = w if k == labels[row] else zero
             add_sums(stays, kept[block], shared)
             add_products(moves, of_label, extra[block], shared)

@@ -25,7 +25,7 @@ LANES, PARTS = (4, 2) if SIMULATED else (64, 2)
 THREADS = LANES * PARTS
 # Rows and columns of the results, and length of the sum, for which matrices are in
 # shared memory at a time. Four neighbours are read at once: so all are multiples of 4.
-SPAN, CHUNK = (8, 8) if SIMULATED else (64, 16)
+SPAN, CHUNK = (8, 16) if SIMULATED else (64, 16)
 # The distance of neighbours in the sum: threads that write them meet in few banks.
 WIDTH = SPAN + 4
 SHARED = 2 * CHUNK * WIDTH
@@ -36,6 +36,12 @@ RIGHT = CHUNK * WIDTH
 def thread():
     """The number of a thread in its block."""
     return cuda.threadIdx.y * LANES + cuda.threadIdx.x
+
+
+@part
+def own(n):
+    """Which of n values of its lane are this thread's."""
+    return range(index(cuda.threadIdx.y), index(n), index(PARTS))
 
 
 @part
