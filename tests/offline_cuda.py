@@ -238,6 +238,8 @@ class Case:
         yield "project", rows, memories, matrix, self.of_rows(5)
         yield "moment", rows, weights, None
         yield "column", rows, None, 3, pulled.astype(self.dtype)
+        yield "moment", rows, weights, None
+        yield "column", rows, None, 1, self.of_rows()
         yield "seen_logits", rows, memories, self.of_rows(N_CLUSTERS)
         yield "seen_expectation", rows, weights, memories, pulled
         for holes in (False, True):
