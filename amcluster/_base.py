@@ -19,7 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics.pairwise import nan_euclidean_distances
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._blocks import ROW_BY_ROW, rows_of, sum_over
+from ._blocks import ROW_BY_ROW
 from ._callbacks import CallbackSupportMixin, Task, with_callbacks
 from ._canonical import distinct_rows
 from ._checks import (
@@ -30,9 +30,10 @@ from ._checks import (
     check_spread,
     generator_of,
 )
+from ._devices import device_named
 from ._likelihoods import Likelihood
 from ._missing import filled, has_holes, marginal_logits
-from .kernels import Dynamics, target
+from .kernels import Dynamics
 
 # A state that takes longer than this to come to rest is between two memories.
 MAX_RETRIEVAL_STEPS = 1000
@@ -115,7 +116,8 @@ class AssociativeClusterer(
     def _fit_rows(self, X, weights, task):
         check_fits(self.beta, "beta", X.dtype)
         check_seen(X, weights, getattr(self, "feature_names_in_", None))
-        rows = distinct_rows(X, weights)
+        device = self._device()
+        rows = distinct_rows(X, weights)._replace(device=device)
         check_spread(rows.values)
         random_state = generator_of(self.random_state)
         learned = self._learn(X, rows, random_state, task)
@@ -123,15 +125,16 @@ class AssociativeClusterer(
         self.history_ = np.asarray(learned.history)
         self.objective_ = float(self.history_[-1])
         self.n_iter_ = len(self.history_)
-        self._set_labels(X, weights)
+        self._set_labels(X, weights, device)
 
-    def _set_labels(self, X, weights):
-        self.labels_ = self._labels(X)
+    def _set_labels(self, X, weights, device):
+        self.labels_ = self._labels(X, device)
         memories = self._memories(X.shape[1]).astype(X.dtype)
         if has_holes(X):
             X = np.where(np.isnan(X), memories.centers[self.labels_], X)
-        (inertia,) = sum_over(
-            target().squared_error, X, weights, memories, out=(self.labels_,)
+        (inertia,) = device.sum_over(
+            *(device.kernels.squared_error, X, weights, memories),
+            out=(self.labels_,),
         )
         self.inertia_ = float(inertia)
 
@@ -148,7 +151,7 @@ class AssociativeClusterer(
         labels : ndarray of shape (n_samples,), int
             The argmax of `predict_proba`; of equal ones the first.
         """
-        return self._labels(self._check_X(X))
+        return self._labels(self._check_X(X), self._device())
 
     def predict_proba(self, X):
         """Posterior of each memory given each row.
@@ -166,10 +169,11 @@ class AssociativeClusterer(
         responsibilities : ndarray of shape (n_samples, n_clusters)
             Rows sum to 1; dtype of X.
         """
-        X = self._check_X(X)
+        X, device = self._check_X(X), self._device()
         if has_holes(X):
-            return softmax(self._marginal_logits(X)[0], axis=1)
-        return self._rows_of(target().posterior, X, len(self.cluster_centers_))
+            return softmax(self._marginal_logits(X, device)[0], axis=1)
+        kernel = device.kernels.posterior
+        return self._rows_of(kernel, X, device, len(self.cluster_centers_))
 
     def transform(self, X):
         """Euclidean distance to each memory.
@@ -206,12 +210,13 @@ class AssociativeClusterer(
         log_density : ndarray of shape (n_samples,)
             In nats.
         """
-        X = self._check_X(X)
+        X, device = self._check_X(X), self._device()
         if has_holes(X):
-            logits, normaliser = self._marginal_logits(X)
+            logits, normaliser = self._marginal_logits(X, device)
             return logsumexp(logits, axis=1) + normaliser
         normaliser = self._likelihood().log_normaliser(self.beta_, X.shape[1])
-        return self._rows_of(target().log_evidence, X) + X.dtype.type(normaliser)
+        evidence = self._rows_of(device.kernels.log_evidence, X, device)
+        return evidence + X.dtype.type(normaliser)
 
     def score(self, X, y=None, sample_weight=None):
         """Mean log density of the rows.
@@ -259,11 +264,11 @@ class AssociativeClusterer(
         .. [1] Schaeffer et al. "Associative Memory Under the Probabilistic Lens:
            Improved Transformers & Dynamic Memory Creation", 2023.
         """
-        X = self._check_X(X)
+        X, device = self._check_X(X), self._device()
         if has_holes(X):
-            evidence = logsumexp(self._marginal_logits(X)[0], axis=1)
+            evidence = logsumexp(self._marginal_logits(X, device)[0], axis=1)
         else:
-            evidence = self._rows_of(target().log_evidence, X)
+            evidence = self._rows_of(device.kernels.log_evidence, X, device)
         return evidence / X.dtype.type(-self.beta_)
 
     def retrieve(self, X, n_steps=None, step_size=1.0):
@@ -290,14 +295,14 @@ class AssociativeClusterer(
         check_step_size(step_size)
         if n_steps is not None:
             check_number(n_steps, "n_steps", Integral, min_val=0)
-        X = self._check_X(X)
-        X, memories = self._network(X)
+        X, device = self._check_X(X), self._device()
+        X, memories = self._network(X, device)
         holes = has_holes(X)
         states = np.empty(X.shape, X.dtype)
         if n_steps is not None:
             dynamics = Dynamics.free(X.shape[1], n_steps, step_size, X.dtype, holes)
-            rows_of(
-                *(target().retrieve, X, memories, dynamics),
+            device.rows_of(
+                *(device.kernels.retrieve, X, memories, dynamics),
                 out=(states,),
                 passes=2 * n_steps,
             )
@@ -306,8 +311,8 @@ class AssociativeClusterer(
         dynamics = Dynamics.free(
             X.shape[1], MAX_RETRIEVAL_STEPS, step_size, X.dtype, holes
         )
-        rows_of(
-            *(target().rest, X, memories, dynamics, tolerance),
+        device.rows_of(
+            *(device.kernels.rest, X, memories, dynamics, tolerance),
             out=(states, shift),
             passes=20,
         )
@@ -333,11 +338,11 @@ class AssociativeClusterer(
         """
         check_step_size(step_size)
         check_number(n_steps, "n_steps", Integral, min_val=0)
-        X = self._check_X(X)
+        X, device = self._check_X(X), self._device()
         dynamics = Dynamics.free(X.shape[1], n_steps, step_size, X.dtype, has_holes(X))
         out = np.empty((len(X), n_steps + 1, X.shape[1]), X.dtype)
-        rows_of(
-            *(target().trajectory, *self._network(X), dynamics),
+        device.rows_of(
+            *(device.kernels.trajectory, *self._network(X, device), dynamics),
             out=(out,),
             passes=2 * n_steps * ROW_BY_ROW,
         )
@@ -362,7 +367,7 @@ class AssociativeClusterer(
             What was there is untouched.
         """
         X = self._check_X(X)
-        return self._completed(X) if has_holes(X) else X.copy()
+        return self._completed(X, self._device()) if has_holes(X) else X.copy()
 
     @property
     def _n_features_out(self):
@@ -386,6 +391,10 @@ class AssociativeClusterer(
             reset=reset,
         )
 
+    def _device(self):
+        """Where kernels run, for one call of a user."""
+        return device_named(self.device)
+
     def _likelihood(self):
         """The likelihood of the memories."""
         return Likelihood()
@@ -396,23 +405,23 @@ class AssociativeClusterer(
             self.cluster_centers_, np.log(self.weights_), self.beta_, n_features
         )
 
-    def _network(self, X):
+    def _network(self, X, device):
         """X and the memories, in coordinates where the metric is Euclidean."""
         memories = self._memories(X.shape[1]).astype(X.dtype)
-        X, centers = self._coordinates(X, memories.centers)
+        X, centers = self._coordinates(device, X, memories.centers)
         return X, memories._replace(centers=centers)
 
-    def _coordinates(self, *arrays):
+    def _coordinates(self, device, *arrays):
         """Points of X in coordinates where the metric is Euclidean."""
         if not hasattr(self, "metric_"):
             return arrays
         dtype = arrays[0].dtype
         memories = self._memories(arrays[0].shape[1]).astype(dtype)
         matrix, middle = self._root().astype(dtype), self._middle().astype(dtype)
-        projected = []
+        projected, project = [], device.kernels.project
         for points in arrays:
             out = np.empty_like(points)
-            rows_of(target().project, points - middle, memories, matrix, out=(out,))
+            device.rows_of(project, points - middle, memories, matrix, out=(out,))
             projected.append(out)
         return projected
 
@@ -425,17 +434,17 @@ class AssociativeClusterer(
         memories = memories._replace(centers=memories.centers - middle)
         return X - middle.astype(X.dtype), memories, self._root()
 
-    def _marginal_logits(self, X):
+    def _marginal_logits(self, X, device):
         """Logits of rows with holes, and their log normalisers."""
-        logits, log_determinants = marginal_logits(*self._centred(X))
+        logits, log_determinants = marginal_logits(device, *self._centred(X))
         n_seen = np.count_nonzero(~np.isnan(X), axis=1)
         normalisers = self._likelihood().log_normaliser(self.beta_, n_seen)
         return logits, (normalisers - log_determinants / 2).astype(X.dtype)
 
-    def _completed(self, X):
+    def _completed(self, X, device):
         """X with its holes filled by what is expected, given the rest of the row."""
         X_centred, memories, root = self._centred(X)
-        expected = filled(X_centred, memories, root)
+        expected = filled(device, X_centred, memories, root)
         if root is not None:
             expected = expected + self._middle().astype(X.dtype)
         return np.where(np.isnan(X), expected, X)
@@ -452,16 +461,16 @@ class AssociativeClusterer(
         if self.verbose:
             print(f"Start {start + 1}, iteration {iteration}: {what}")
 
-    def _rows_of(self, kernel, X, *shape):
+    def _rows_of(self, kernel, X, device, *shape):
         out = np.empty((len(X), *shape), X.dtype)
-        rows_of(kernel, *self._network(X), out=(out,))
+        device.rows_of(kernel, *self._network(X, device), out=(out,))
         return out
 
-    def _labels(self, X):
+    def _labels(self, X, device):
         if has_holes(X):
-            return softmax(self._marginal_logits(X)[0], axis=1).argmax(axis=1)
+            return softmax(self._marginal_logits(X, device)[0], axis=1).argmax(axis=1)
         labels = np.empty(len(X), np.intp)
-        rows_of(target().label, *self._network(X), out=(labels,))
+        device.rows_of(device.kernels.label, *self._network(X, device), out=(labels,))
         return labels
 
 

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ._devices import CPU
+
 
 class DistinctRows(NamedTuple):
     """Distinct rows, centred, with summed weights; NaN where a value is missing."""
@@ -17,6 +19,7 @@ class DistinctRows(NamedTuple):
     weights: np.ndarray  # (n_distinct,) float64, positive
     offset: np.ndarray  # (n_features,) the weighted mean, in the dtype of values
     has_holes: bool = False  # whether a value is missing
+    device: object = CPU()  # where kernels meet them
 
     @property
     def total_weight(self):
@@ -32,7 +35,7 @@ class DistinctRows(NamedTuple):
 
     def with_values(self, values):
         """The same rows in other coordinates, or with their holes filled."""
-        return DistinctRows(values, self.weights, self.offset)
+        return self._replace(values=values, has_holes=False)
 
     @property
     def seen_weight(self):

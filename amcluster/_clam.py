@@ -90,6 +90,10 @@ class CLAMClusterer(SeededClusterer):
     verbose : int, default=0
         Whether to print the loss at each iteration.
 
+    device : {"cpu", "cuda", "auto"}, default="cpu"
+        Where kernels run. "cuda" is an NVIDIA GPU, which needs ``pip install
+        "amcluster[cuda]"``; "auto" is a GPU where one works, or else the CPU.
+
     Attributes
     ----------
     cluster_centers_ : ndarray of shape (n_clusters, n_features)
@@ -188,6 +192,7 @@ class CLAMClusterer(SeededClusterer):
         tol=1e-6,
         random_state=None,
         verbose=0,
+        device="cpu",
     ):
         self.n_clusters = n_clusters
         self.beta = beta
@@ -204,6 +209,7 @@ class CLAMClusterer(SeededClusterer):
         self.tol = tol
         self.random_state = random_state
         self.verbose = verbose
+        self.device = device
 
     def _check_parameters(self):
         super()._check_parameters()

@@ -332,7 +332,9 @@ def _halves(rows, inside, random_state):
     """The rows of one memory and a partition of them in two; None if they are equal."""
     if len(inside) < 2:
         return None
-    part = DistinctRows(rows.values[inside], rows.weights[inside], rows.offset)
+    part = DistinctRows(
+        *(rows.values[inside], rows.weights[inside], rows.offset), device=rows.device
+    )
     partition = k_means(part, 2, random_state)
     return (part, partition.labels) if partition.counts.all() else None
 

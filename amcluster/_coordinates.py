@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._blocks import ROW_BY_ROW, rows_of, sum_over
+from ._blocks import ROW_BY_ROW
 from ._canonical import DistinctRows, seen_means
+from ._devices import CPU
 from ._missing import filled, marginal_logits, roughly_filled
-from .kernels import Memories, Metric, target
+from .kernels import Memories, Metric
 
 
 class HoledRows(NamedTuple):
@@ -22,6 +23,7 @@ class HoledRows(NamedTuple):
     offset: np.ndarray  # (n_coordinates,)
     features: np.ndarray  # (n_distinct, n_coordinates) centred; NaN where missing
     root: np.ndarray | None  # (n_coordinates, n_coordinates); None: the identity
+    device: object = CPU()  # as of DistinctRows
 
     has_holes = False  # in values
 
@@ -56,13 +58,17 @@ class HoledRows(NamedTuple):
         for k in np.unique(of_rows):
             alone = Memories(memories.centers[[k]], np.zeros(1), memories.beta)
             inside = of_rows == k
-            features[inside] = filled(features[inside], alone, self.root)
+            features[inside] = filled(self.device, features[inside], alone, self.root)
         return self._filled_with(features)
 
     def filled_by_each_other(self):
         """Each row with its holes filled as the others, taken as one kind, expect."""
         mean = seen_means(self.features, self.weights)
-        rows = DistinctRows(self.features - mean, self.weights, mean, has_holes=True)
+        rows = DistinctRows(
+            *(self.features - mean, self.weights, mean),
+            has_holes=True,
+            device=self.device,
+        )
         return self._filled_with(roughly_filled(rows).values + mean)
 
     def _filled_with(self, features):
@@ -75,7 +81,11 @@ def filled_rows(rows):
     if not rows.has_holes:
         return rows
     whole = roughly_filled(rows)
-    return HoledRows(whole.values, rows.weights, rows.offset, rows.values, None)
+    return HoledRows(
+        *(whole.values, rows.weights, rows.offset, rows.values),
+        root=None,
+        device=rows.device,
+    )
 
 
 def coordinates(rows, matrix):
@@ -87,12 +97,13 @@ def coordinates(rows, matrix):
     values = np.ascontiguousarray(rows.values @ matrix, rows.values.dtype)
     offset = np.zeros(matrix.shape[1], values.dtype)
     if not isinstance(rows, HoledRows):
-        return DistinctRows(values, rows.weights, offset)
+        return DistinctRows(values, rows.weights, offset, device=rows.device)
     used = matrix.any(axis=1)  # constant features have no part in it
     features, root = rows.features[:, used], matrix[used]
     if np.array_equal(root, np.diag(np.diag(root))):  # then holes stay holes
         features, root = features * np.diag(root).astype(features.dtype), None
-    return HoledRows(values, rows.weights, offset, np.ascontiguousarray(features), root)
+    features = np.ascontiguousarray(features)
+    return HoledRows(values, rows.weights, offset, features, root, rows.device)
 
 
 def expectation(rows, memories):
@@ -114,20 +125,21 @@ def expectation(rows, memories):
     """
     if isinstance(rows, HoledRows):
         return _expectation_with_holes(rows, memories)
-    evidence, counts, _, sums, squares = sum_over(
-        *(target().expectation, rows.values, rows.weights),
+    evidence, counts, _, sums, squares = rows.device.sum_over(
+        *(rows.device.kernels.expectation, rows.values, rows.weights),
         memories.astype(rows.values.dtype),
-        out=(np.empty(len(rows.values)),),
+        out=(rows.device.empty(len(rows.values)),),
         passes=4,
     )
     return evidence, counts, sums, squares
 
 
 def _expectation_with_holes(rows, memories):
-    values, out = rows.features, (np.empty(len(rows.features)),)
+    device, values = rows.device, rows.features
+    out = (device.empty(len(values)),)
     if rows.root is None:
-        evidence, counts, pulls, sums, squares = sum_over(
-            *(target().seen_expectation, values, rows.weights),
+        evidence, counts, pulls, sums, squares = device.sum_over(
+            *(device.kernels.seen_expectation, values, rows.weights),
             memories.astype(values.dtype),
             out=out,
             passes=4,
@@ -135,8 +147,8 @@ def _expectation_with_holes(rows, memories):
         sums += (counts[:, None] - pulls) * memories.centers  # where holes are expected
         return evidence, counts, sums, squares
     memories = rows.in_features(memories).astype(np.float64)
-    evidence, counts, _, sums, squares, *_ = sum_over(
-        *(target().metric_expectation, values, rows.weights, memories),
+    evidence, counts, _, sums, squares, *_ = device.sum_over(
+        *(device.kernels.metric_expectation, values, rows.weights, memories),
         Metric.of(rows.root, memories.centers),
         out=out,
         passes=ROW_BY_ROW * (8 + 2 * values.shape[1] // len(memories.centers)),
@@ -148,8 +160,9 @@ def labels(rows, memories):
     """The memory of largest posterior of each row."""
     if isinstance(rows, HoledRows):
         memories = rows.in_features(memories)
-        logits, _ = marginal_logits(rows.features, memories, rows.root)
+        logits, _ = marginal_logits(rows.device, rows.features, memories, rows.root)
         return logits.argmax(axis=1)
+    device, memories = rows.device, memories.astype(rows.values.dtype)
     out = np.empty(len(rows.values), np.intp)
-    rows_of(target().label, rows.values, memories.astype(rows.values.dtype), out=(out,))
+    device.rows_of(device.kernels.label, rows.values, memories, out=(out,))
     return out

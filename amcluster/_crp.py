@@ -106,6 +106,10 @@ class CRPAssociativeClusterer(AssociativeClusterer):
     verbose : int, default=0
         Whether to print the objective of each level or round.
 
+    device : {"cpu", "cuda", "auto"}, default="cpu"
+        Where kernels run. "cuda" is an NVIDIA GPU, which needs ``pip install
+        "amcluster[cuda]"``; "auto" is a GPU where one works, or else the CPU.
+
     Attributes
     ----------
     cluster_centers_ : ndarray of shape (`n_clusters_`, n_features)
@@ -263,6 +267,7 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         tol=1e-6,
         random_state=None,
         verbose=0,
+        device="cpu",
     ):
         self.concentration = concentration
         self.discount = discount
@@ -278,6 +283,7 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         self.tol = tol
         self.random_state = random_state
         self.verbose = verbose
+        self.device = device
 
     def partial_fit(self, X, y=None, sample_weight=None):
         """Learn from a batch of a stream; every call leaves a usable model.
@@ -604,12 +610,14 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         factor = self.decay**batch.total_weight
         grown = decayed(Grown(centers, self.counts_, self.beta_), factor, self.discount)
         by_flow = self.creation == "flow"
+        device = self._device()
+        batch = batch._replace(device=device)
         random_state = generator_of(self.random_state)
         grown = follow(batch, grown, self._model(), by_flow, random_state).grown
         centers = _unprojected(grown.centers, root) + base_mean
         dtype = self.cluster_centers_.dtype
         vars(self).update(self._of_memories(centers, grown.counts, grown.beta, dtype))
-        self._set_labels(X, weights)
+        self._set_labels(X, weights, device)
 
     def _model(self):
         """The fitted model, in the units of X and the learned metric."""
@@ -627,15 +635,15 @@ class CRPAssociativeClusterer(AssociativeClusterer):
     def _evidences(self, X, tempered=True):
         """logsumexp of a_1, ..., a_K, and a_0, of each row, and its log det A_hh."""
         centers = self.cluster_centers_.astype(X.dtype)
-        base_mean = self.base_mean_[None].astype(X.dtype)
+        base_mean, device = self.base_mean_[None].astype(X.dtype), self._device()
         if not has_holes(X):
-            rows, *places = self._coordinates(X, centers, base_mean)
-            return *self._landscape(*places, tempered).evidences(rows), 0.0
+            rows, *places = self._coordinates(device, X, centers, base_mean)
+            return *self._landscape(device, *places, tempered).evidences(rows), 0.0
         root = None
         if hasattr(self, "metric_"):
             root, middle = self._root(), self._middle().astype(X.dtype)
             X, centers, base_mean = X - middle, centers - middle, base_mean - middle
-        landscape = self._landscape(centers, base_mean, tempered)
+        landscape = self._landscape(device, centers, base_mean, tempered)
         return landscape.marginal_evidences(X, root)
 
     def _network_of(self, X):
@@ -643,13 +651,13 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         root = self._root() if hasattr(self, "metric_") else None
         holed = has_holes(X)
         centers = self.cluster_centers_.astype(X.dtype)
-        base_mean = self.base_mean_[None].astype(X.dtype)
-        states = self._completed(X) if holed else X
-        states, *places = self._coordinates(states, centers, base_mean)
+        base_mean, device = self.base_mean_[None].astype(X.dtype), self._device()
+        states = self._completed(X, device) if holed else X
+        states, *places = self._coordinates(device, states, centers, base_mean)
         clamp = Clamp(X, root) if holed else None
-        return states, self._landscape(*places), clamp
+        return states, self._landscape(device, *places), clamp
 
-    def _landscape(self, centers, base_mean, tempered=True):
+    def _landscape(self, device, centers, base_mean, tempered=True):
         """The landscape of memories and a base measure at these places."""
         model, counts, dtype = self._model(), self.counts_, centers.dtype
         power, dimension = 1.0, centers.shape[1]
@@ -660,7 +668,7 @@ class CRPAssociativeClusterer(AssociativeClusterer):
             *(centers, np.log(counts - self.discount)),
             *(base_mean[0], np.log(model.restaurant.new_weight(len(counts)))),
             *(power * self.beta_, power * gamma, dimension / 2, dtype),
-        )
+        )._replace(device=device)
 
     def _points(self, states):
         """States of the network as points of X."""

@@ -18,7 +18,6 @@ from ._missing import FreeEnergyWithHoles, has_holes, roughly_filled
 from ._seeded import SeededClusterer, is_word, variance_about
 from ._seeding import partition_rows
 from ._spread import Isotropic, Shared, first_shared, span
-from .kernels import target
 
 # Part of the rows, the farthest, that robust seeds leave out.
 ROBUST_TRIM = 0.1
@@ -86,6 +85,10 @@ class CLAMELBOClusterer(SeededClusterer):
 
     verbose : int, default=0
         Whether to print the free energy at each iteration.
+
+    device : {"cpu", "cuda", "auto"}, default="cpu"
+        Where kernels run. "cuda" is an NVIDIA GPU, which needs ``pip install
+        "amcluster[cuda]"``; "auto" is a GPU where one works, or else the CPU.
 
     Attributes
     ----------
@@ -194,6 +197,7 @@ class CLAMELBOClusterer(SeededClusterer):
         tol=1e-6,
         random_state=None,
         verbose=0,
+        device="cpu",
     ):
         self.n_clusters = n_clusters
         self.likelihood = likelihood
@@ -207,6 +211,7 @@ class CLAMELBOClusterer(SeededClusterer):
         self.tol = tol
         self.random_state = random_state
         self.verbose = verbose
+        self.device = device
 
     def retrieve(self, X, n_steps=None, step_size=1.0):
         """Mean of the memories under the state of the network, started from uniform.
@@ -277,14 +282,14 @@ class CLAMELBOClusterer(SeededClusterer):
             max_val=largest,
             include_boundaries="right",
         )
-        X = self._check_X(X)
+        X, device = self._check_X(X), self._device()
         n_clusters = len(self.cluster_centers_)
         if has_holes(X):
-            joint, normaliser = self._marginal_logits(X)
+            joint, normaliser = self._marginal_logits(X, device)
             joint += normaliser[:, None]
         else:
             normaliser = self._likelihood().log_normaliser(self.beta_, X.shape[1])
-            joint = self._rows_of(target().logits, X, n_clusters)
+            joint = self._rows_of(device.kernels.logits, X, device, n_clusters)
             joint += X.dtype.type(normaliser)
         v = flow(joint, np.zeros(n_clusters), n_steps, step_size, dynamics)
         log_q = log_softmax(v, axis=2)

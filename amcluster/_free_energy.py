@@ -5,9 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._blocks import sum_over
 from ._spread import Residuals
-from .kernels import target
 
 # Of several starts, those that are behind when their gains have fallen to this many
 # times the last ones are given up: for ten it halves the iterations, and the one that
@@ -59,7 +57,7 @@ class FreeEnergy:
 
     def expectation(self, mixture):
         """The E-step: the free energy and what the M-step needs."""
-        values, weights = self.rows.values, self.rows.weights
+        values, weights, device = self.rows.values, self.rows.weights, self.rows.device
         spread, beta = mixture.spread, mixture.spread.beta
         memories = self.likelihood.memories(
             spread.project(mixture.centers),
@@ -67,10 +65,10 @@ class FreeEnergy:
             beta,
             self.n_features,
         ).astype(values.dtype)
-        projected = np.ascontiguousarray(spread.project(values), values.dtype)
-        pulled = np.empty(len(values))
-        evidence, *sums = sum_over(
-            *(target().expectation, projected, weights, memories),
+        projected = spread.project_rows(self.rows)
+        pulled = device.empty(len(values))
+        evidence, *sums = device.sum_over(
+            *(device.kernels.expectation, projected, weights, memories),
             out=(pulled,),
             passes=4,
         )

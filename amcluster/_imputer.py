@@ -53,6 +53,10 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     random_state : int, RandomState instance or None, default=None
         Seeds the first memories, and which values "auto" hides.
 
+    device : {"cpu", "cuda", "auto"}, default="cpu"
+        Where kernels run. "cuda" is an NVIDIA GPU, which needs ``pip install
+        "amcluster[cuda]"``; "auto" is a GPU where one works, or else the CPU.
+
     Attributes
     ----------
     clusterer_ : CLAMELBOClusterer
@@ -112,12 +116,14 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         metric="learned",
         add_indicator=False,
         random_state=None,
+        device="cpu",
     ):
         self.n_clusters = n_clusters
         self.likelihood = likelihood
         self.metric = metric
         self.add_indicator = add_indicator
         self.random_state = random_state
+        self.device = device
 
     def fit(self, X, y=None):
         """Learn the memories.
@@ -218,6 +224,7 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             likelihood=self.likelihood,
             metric=self.metric,
             random_state=random_state,
+            device=self.device,
             **LEARNING,
         )
         with warnings.catch_warnings():

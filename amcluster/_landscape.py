@@ -6,9 +6,9 @@ import numpy as np
 from scipy.special import expit, logsumexp
 
 from ._base import MAX_RETRIEVAL_STEPS, rest_tolerance
-from ._blocks import rows_of
+from ._devices import CPU
 from ._missing import marginal_logits
-from .kernels import Dynamics, Memories, target
+from .kernels import Dynamics, Memories
 
 
 class Landscape(NamedTuple):
@@ -22,6 +22,7 @@ class Landscape(NamedTuple):
     base: Memories  # one
     half: float  # half the dimension that counts
     dtype: np.dtype  # of the rows
+    device: object = CPU()  # where kernels meet them
 
     @classmethod
     def of(cls, centers, log_weights, base_mean, log_new, beta, gamma, half, dtype):
@@ -44,8 +45,10 @@ class Landscape(NamedTuple):
 
         The dimension of a row is the part of it that is seen.
         """
-        of_memories, log_determinants = marginal_logits(rows, self.memories, root)
-        of_base, _ = marginal_logits(rows, self.base, root)
+        of_memories, log_determinants = marginal_logits(
+            self.device, rows, self.memories, root
+        )
+        of_base, _ = marginal_logits(self.device, rows, self.base, root)
         ratio = np.log(self.base.beta / self.memories.beta)
         hidden = np.isnan(rows).mean(axis=1).astype(self.dtype)
         of_base = of_base[:, 0] - self.half * ratio * hidden
@@ -66,7 +69,9 @@ class Landscape(NamedTuple):
         ratio = self.base.beta / self.memories.beta
         mean = np.empty_like(states)
         one_step = Dynamics.free(states.shape[1], 1, 1.0, self.dtype)
-        rows_of(target().retrieve, states, self.memories, one_step, out=(mean,))
+        self.device.rows_of(
+            self.device.kernels.retrieve, states, self.memories, one_step, out=(mean,)
+        )
         to_base = self.base.centers - states
         drift = (1 - new) * (mean - states) + new * ratio * to_base
         return drift, 1 - new + new * ratio
@@ -105,7 +110,8 @@ class Landscape(NamedTuple):
 
     def _evidence(self, rows, memories):
         out = np.empty(len(rows), self.dtype)
-        rows_of(target().log_evidence, rows, memories, out=(out,))
+        kernel = self.device.kernels.log_evidence
+        self.device.rows_of(kernel, rows, memories, out=(out,))
         return out
 
 

@@ -8,12 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import softmax
 
-from ._blocks import ROW_BY_ROW, rows_of, sum_over
+from ._blocks import ROW_BY_ROW
 from ._free_energy import FreeEnergy, Mixture, lower
 from ._likelihoods import Likelihood
 from ._seeding import partition_rows
 from ._spread import Isotropic, first_shared
-from .kernels import Metric, target
+from .kernels import Metric
 
 # EM that fills holes before the first memories are sought: a few rough steps, on as
 # many rows as one covariance needs.
@@ -29,11 +29,13 @@ def has_holes(values):
         return bool(np.isnan(flat @ flat))
 
 
-def marginal_logits(X, memories, root=None):
+def marginal_logits(device, X, memories, root=None):
     """Logits over the seen coordinates, and log det A_hh of the hidden ones.
 
     Parameters
     ----------
+    device : CPU or CUDA
+        Where to compute them.
     X : ndarray of shape (n_rows, n_features)
     memories : Memories
         In the coordinates of X.
@@ -48,29 +50,30 @@ def marginal_logits(X, memories, root=None):
     out = np.empty((len(X), len(memories.centers)), X.dtype)
     log_determinants = np.zeros(len(X))
     if root is None:
-        rows_of(target().seen_logits, X, memories.astype(X.dtype), out=(out,))
+        memories = memories.astype(X.dtype)
+        device.rows_of(device.kernels.seen_logits, X, memories, out=(out,))
     else:
         memories = memories.astype(np.float64)
         metric = Metric.of(root, memories.centers)
-        rows_of(
-            *(target().metric_logits, X, memories, metric),
+        device.rows_of(
+            *(device.kernels.metric_logits, X, memories, metric),
             out=(out, log_determinants),
             passes=ROW_BY_ROW,
         )
     return out, log_determinants
 
 
-def filled(X, memories, root=None):
+def filled(device, X, memories, root=None):
     """The rows with holes filled by what the memories expect, given the rest."""
     if root is None:
-        logits, _ = marginal_logits(X, memories)
+        logits, _ = marginal_logits(device, X, memories)
         expected = softmax(logits, axis=1) @ memories.centers.astype(X.dtype)
         return np.where(np.isnan(X), expected, X)
     memories = memories.astype(np.float64)
     out = np.empty(X.shape, X.dtype)
     metric = Metric.of(root, memories.centers)
-    rows_of(
-        *(target().metric_complete, X, memories, metric),
+    device.rows_of(
+        *(device.kernels.metric_complete, X, memories, metric),
         out=(out,),
         passes=ROW_BY_ROW,
     )
@@ -98,7 +101,7 @@ def roughly_filled(rows):
         watch=lambda *_: False,
     )
     memories, root = free_energy.memories_of(mixture)
-    return rows.with_values(filled(rows.values, memories, root))
+    return rows.with_values(filled(rows.device, rows.values, memories, root))
 
 
 class Expected(NamedTuple):
@@ -156,15 +159,16 @@ class FreeEnergyWithHoles(FreeEnergy):
         """The E-step: the free energy and what the M-step needs."""
         memories, root = self.memories_of(mixture)
         values, weights = self.rows.values, self.rows.weights
-        kernel, settings, passes = target().seen_expectation, (), 4
+        device = self.rows.device
+        kernel, settings, passes = device.kernels.seen_expectation, (), 4
         if root is not None:
             settings = (Metric.of(root, memories.centers),)
-            kernel = target().metric_expectation
+            kernel = device.kernels.metric_expectation
             of_covariance = 2 * self.n_features // len(mixture.weights)
             passes = ROW_BY_ROW * (8 + of_covariance)
-        evidence, counts, pulls, sums, squares, *rest = sum_over(
+        evidence, counts, pulls, sums, squares, *rest = device.sum_over(
             *(kernel, values, weights, memories, *settings),
-            out=(np.empty(len(values)),),
+            out=(device.empty(len(values)),),
             passes=passes,
         )
         normaliser = self.likelihood.log_normaliser(mixture.spread.beta, self.n_seen)

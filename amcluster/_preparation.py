@@ -17,6 +17,7 @@ from scipy.optimize import brentq
 from scipy.special import polygamma
 
 from ._coordinates import HoledRows, coordinates
+from ._devices import CPU
 from ._missing import marginal_logits
 from ._seeding import k_means
 from ._spread import ledoit_wolf_intensity, span
@@ -86,6 +87,7 @@ class SeenResiduals(NamedTuple):
     weights: np.ndarray  # (n_rows,)
     cells: float
     root: np.ndarray | None  # (n_coordinates, n_coordinates) of HoledRows
+    device: object = CPU()  # where kernels meet them
 
     @property
     def pairs(self):
@@ -126,7 +128,7 @@ class SeenResiduals(NamedTuple):
         one is 0 but for rounding where what is seen is as in the whole cell.
         """
         origin = Memories(np.zeros((1, self.values.shape[1])), np.zeros(1), 1.0)
-        logits, _ = marginal_logits(self.values, origin, self.root)
+        logits, _ = marginal_logits(self.device, self.values, origin, self.root)
         part = (~np.isnan(self.values)).mean(axis=1)
         squares = -logits[:, 0] / part
         negligible = np.finfo(squares.dtype).eps * squares.mean()
@@ -237,7 +239,8 @@ def _seen_residuals(rows, cells):
     values = np.where(shared, values, np.nan)
     some = shared.any(axis=1)
     residuals = SeenResiduals(
-        values[some], rows.weights[some], float(len(cells.counts)), rows.root
+        *(values[some], rows.weights[some], float(len(cells.counts))),
+        *(rows.root, rows.device),
     )
     smallest = np.finfo(rows.values.dtype).eps * np.square(rows.values).sum()
     noise = np.nansum(np.square(values))

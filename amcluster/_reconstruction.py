@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from ._blocks import rows_of, sum_over
 from ._missing import marginal_logits
-from .kernels import Dynamics, target
+from .kernels import Dynamics
 
 
 def feature_folds(n_features, mask_fraction, random_state):
@@ -83,14 +82,14 @@ class Reconstruction:
 
     def loss(self, theta):
         """The loss over all rows and masks."""
-        cpu = target("cpu")
+        device = self.rows.device
         values, weights = self.rows.values, self.rows.weights
         memories = self.unpack(theta)
         total = 0.0
         for dynamics in self.dynamics:
             passes = 2 * dynamics.n_steps
-            (loss,) = sum_over(
-                cpu.reconstruction_loss,
+            (loss,) = device.sum_over(
+                device.kernels.reconstruction_loss,
                 *(values, weights, memories, dynamics),
                 passes=passes,
             )
@@ -116,17 +115,19 @@ class Reconstruction:
 
     def n_alive(self, theta):
         """Number of memories that are the label of some row."""
-        values, memories = self.rows.values, self.unpack(theta)
+        values, device = self.rows.values, self.rows.device
+        memories = self.unpack(theta)
         if self.rows.has_holes:
-            logits, _ = marginal_logits(values, memories)
+            logits, _ = marginal_logits(device, values, memories)
             return len(np.unique(logits.argmax(axis=1)))
         labels = np.empty(len(values), np.intp)
-        rows_of(target("cpu").label, values, memories, out=(labels,))
+        device.rows_of(device.kernels.label, values, memories, out=(labels,))
         return len(np.unique(labels))
 
     def _sums(self, theta, values, weights, dynamics):
-        loss, d_centers, d_log_weights = sum_over(
-            target("cpu").reconstruction_gradient,
+        device = self.rows.device
+        loss, d_centers, d_log_weights = device.sum_over(
+            device.kernels.reconstruction_gradient,
             *(values, weights, self.unpack(theta), dynamics),
             passes=5 * dynamics.n_steps,
         )

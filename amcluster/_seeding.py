@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._blocks import sum_over
-from .kernels import Memories, target
+from .kernels import Memories
 
 # A hard phase ends when an iteration lowers the inertia by less than this part of it.
 HARD_TOLERANCE = 1e-4
@@ -25,7 +24,10 @@ SWAP_STARTS = 9
 
 
 class Partition(NamedTuple):
-    """Rows given to their nearest center; the farthest may be left out of the sums."""
+    """Rows given to their nearest center; the farthest may be left out of the sums.
+
+    Labels and distances are where the rows are: `numpy.asarray` brings them.
+    """
 
     trim: float  # part of the weight that is left out
     weights: np.ndarray  # (n_rows,) 0 where a row is left out
@@ -68,10 +70,11 @@ def seed(rows, n_clusters, random_state, *, swaps, trim=0.0):
 
 
 def k_means(rows, n_clusters, random_state):
-    """The partition of one start: greedy k-means++ and a hard phase."""
+    """The partition of one start: greedy k-means++, hard phase; labels in NumPy."""
     centers = k_means_plus_plus(rows, n_clusters, random_state)
     partition = partition_rows(rows, centers)
-    return hard_phase(rows, partition, HARD_ITERATIONS)[0]
+    partition, _ = hard_phase(rows, partition, HARD_ITERATIONS)
+    return partition._replace(labels=np.asarray(partition.labels))
 
 
 def draw(mass, uniforms):
@@ -106,16 +109,16 @@ def k_means_plus_plus(rows, n_clusters, random_state):
     closest, seeds = np.full(len(values), inf, values.dtype), []
     candidates = _centers(rows, [draw(weights, random_state.uniform())])
     while True:
-        nearer = np.empty((len(values), len(candidates)), values.dtype)
-        (potentials,) = sum_over(
-            target("cpu").potentials,
+        nearer = rows.device.empty((len(values), len(candidates)), values.dtype)
+        (potentials,) = rows.device.sum_over(
+            rows.device.kernels.potentials,
             *(values, weights, _hard(candidates), rows.has_holes),
             out=(closest, nearer),
         )
         best = potentials.argmin()
         seeds.append(candidates[best])
-        closest = np.ascontiguousarray(nearer[:, best])
-        mass = weights * closest
+        closest = rows.device.column(nearer, best)
+        mass = weights * np.asarray(closest)
         if len(seeds) == n_clusters or not mass.any():
             return np.resize(seeds, (n_clusters, values.shape[1]))
         candidates = _candidates(rows, mass, n_clusters, random_state)
@@ -123,12 +126,12 @@ def k_means_plus_plus(rows, n_clusters, random_state):
 
 def partition_rows(rows, centers, trim=0.0):
     """Give each row to its nearest center."""
-    n_rows, dtype = len(rows.values), rows.values.dtype
-    out = np.empty(n_rows, np.int32), np.empty(n_rows, dtype), np.empty(n_rows, dtype)
+    dtypes = np.int32, rows.values.dtype, rows.values.dtype
+    out = [rows.device.empty(len(rows.values), dtype) for dtype in dtypes]
 
     def sums_of(weights):
-        return sum_over(
-            *(target("cpu").nearest, rows.values, weights),
+        return rows.device.sum_over(
+            *(rows.device.kernels.nearest, rows.values, weights),
             *(_hard(centers), rows.has_holes),
             out=out,
         )
@@ -136,7 +139,7 @@ def partition_rows(rows, centers, trim=0.0):
     weights = rows.weights
     counts, sums, inertia, seen = sums_of(weights)
     if trim:
-        weights = _without_farthest(weights, out[1], trim)
+        weights = _without_farthest(weights, np.asarray(out[1]), trim)
         counts, sums, inertia, seen = sums_of(weights)
     if not rows.has_holes:
         seen = counts[:, None]
@@ -195,10 +198,10 @@ def swap_search(rows, partition, random_state, budget):
 
 def _swap(rows, partition, random_state, at_random):
     n_clusters = len(partition.centers)
-    mass = partition.weights * partition.first
+    mass = partition.weights * np.asarray(partition.first)
     candidates = _candidates(rows, mass, n_clusters, random_state)
-    kept, extra = sum_over(
-        target("cpu").swap_costs,
+    kept, extra = rows.device.sum_over(
+        rows.device.kernels.swap_costs,
         rows.values,
         partition.weights,
         _hard(candidates),
@@ -241,7 +244,7 @@ def _means(rows, partition):
     ).astype(rows.values.dtype)
     empty = np.flatnonzero(partition.counts == 0)
     if len(empty):
-        kept = np.where(partition.weights > 0, partition.first, -1)
+        kept = np.where(partition.weights > 0, np.asarray(partition.first), -1)
         farthest = np.argsort(-kept, kind="stable")
         centers[empty] = _centers(rows, np.resize(farthest, len(empty)))
     return centers

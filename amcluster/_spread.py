@@ -36,6 +36,10 @@ class Isotropic(NamedTuple):
         """Values in coordinates where the metric is Euclidean: as they are."""
         return values
 
+    def project_rows(self, rows):
+        """The same of the values of rows."""
+        return rows.values
+
     def restore(self, values):
         """The inverse of `project`."""
         return values
@@ -97,6 +101,10 @@ class Shared(NamedTuple):
         """Values in coordinates where the metric is Euclidean."""
         return solve_triangular(self._root(), values.T, lower=True).T
 
+    def project_rows(self, rows):
+        """The same of the values of rows, where those are."""
+        return rows.device.whitened(rows.values, self._root())
+
     def restore(self, values):
         """The inverse of `project`."""
         return values @ self._root().T
@@ -141,8 +149,7 @@ class Residuals(NamedTuple):
 
     def covariance(self):
         """Covariance of the features."""
-        values = self.rows.values.astype(np.float64, copy=False)
-        within = (values.T * self.weights) @ values
+        within = self.rows.device.moment(self.rows.values, self.weights)
         within -= (self.centers.T * self.counts) @ self.centers
         return within / self.total
 
@@ -156,11 +163,12 @@ def first_shared(rows, partition, centers, n_features, beta, prior=None):
     large, blurs the directions of little spread that may tell clusters apart.
     """
     weights, counts = partition.weights, partition.counts
+    labels = np.asarray(partition.labels)
     means = centers.copy()
     sums = np.zeros_like(means)
-    np.add.at(sums, partition.labels, rows.values * weights[:, None])
+    np.add.at(sums, labels, rows.values * weights[:, None])
     means[counts > 0] = sums[counts > 0] / counts[counts > 0, None]
-    differences = rows.values - means[partition.labels]
+    differences = rows.values - means[labels]
     squares = weights @ np.square(differences).sum(axis=1)
     residuals = Residuals(
         rows, weights, means, counts, squares, weights.sum(), n_features

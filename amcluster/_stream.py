@@ -81,7 +81,7 @@ def with_new_kinds(rows, grown, model, random_state):
             model.effective_dimension / 2,
         ),
         dtype=np.float64,
-    )
+    )._replace(device=rows.device)
     known, new, _ = landscape.marginal_evidences(rows.features, rows.root)
     if not (new > known).any():
         return grown

@@ -2,6 +2,7 @@
 
     python benchmarks/speed.py [--shapes 10000x8x3 ...] [--dtypes float32 float64]
                                [--repeats 3] [--seconds 60] [--json FILE]
+                               [--device cpu]
 
 Rows are drawn from K Gaussians of unit variance, whose means are Gaussian too, with
 standard deviation 2. All that is compared runs in one process, in turn, `--repeats`
@@ -13,6 +14,7 @@ PyTorch, if it is installed, runs the same dynamics, eager and compiled, with gr
 by autograd, and the same random mask for all rows. `--start-up` measures, in processes
 of their own, what importing amcluster and a first fit add to `import sklearn.cluster`;
 `--memory` what fits of 1 000 000 x 16 float32 with 50 clusters need beyond X.
+`--device cuda` measures a GPU instead: see `gpu.py`.
 """
 
 import argparse
@@ -300,25 +302,30 @@ def memory():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--shapes", nargs="+", default=SHAPES)
+    parser.add_argument("--shapes", nargs="+")
     parser.add_argument("--dtypes", nargs="+", default=["float32", "float64"])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--start-up", action="store_true")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--json")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     options = parser.parse_args()
     if options.start_up:
         return start_up()
     if options.memory:
         return memory()
     warnings.simplefilter("ignore", ConvergenceWarning)
+    if options.device == "cuda":
+        import gpu
+
+        return write(gpu.measure(options), options.json)
     print(f"{n_threads()} threads; torch {getattr(torch, '__version__', 'missing')}")
     all_ratios = {}
     for dtype in options.dtypes:
         limit = limits(dtype)
         print(f"{dtype}: {limit[0] / 1e9:.0f} Gflop/s, {limit[1] / 1e9:.2f} G exp/s")
-        for shape in options.shapes:
+        for shape in options.shapes or SHAPES:
             n_rows, n_features, n_clusters = map(int, shape.split("x"))
             X = draw(n_rows, n_features, n_clusters, dtype)
             rows = []
@@ -330,9 +337,14 @@ def main():
             print(f"  distances at {part:.2f} of the matrix product's speed")
             all_ratios[f"{shape} {dtype}"] = rows
         report(dtype, all_ratios)
-    if options.json:
-        with open(options.json, "w") as file:
-            json.dump(all_ratios, file, indent=1)
+    write(all_ratios, options.json)
+
+
+def write(figures, path):
+    """Write figures to a JSON file, if one is asked for."""
+    if path:
+        with open(path, "w") as file:
+            json.dump(figures, file, indent=1)
 
 
 def report(dtype, all_ratios):

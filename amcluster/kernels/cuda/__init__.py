@@ -1,7 +1,11 @@
-"""Kernels for GPUs: numba-cuda, or its simulator; the contract is that of the CPU's."""
+"""Kernels for GPUs: numba-cuda, or its simulator; the contract is that of the CPU's.
+
+`column` and `moment` are further ones, for what NumPy does on the CPU.
+"""
 
 from .dynamics import rest, retrieve, trajectory
 from .expectation import expectation, project
+from .matrices import column, moment
 from .missing import (
     metric_complete,
     metric_expectation,
@@ -14,6 +18,7 @@ from .reconstruction import reconstruction_gradient, reconstruction_loss
 from .seeding import nearest, potentials, swap_costs
 
 __all__ = [
+    "column",
     "expectation",
     "label",
     "log_evidence",
@@ -21,6 +26,7 @@ __all__ = [
     "metric_complete",
     "metric_expectation",
     "metric_logits",
+    "moment",
     "nearest",
     "posterior",
     "potentials",

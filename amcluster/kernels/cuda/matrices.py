@@ -1,0 +1,43 @@
+"""What NumPy does with rows on the CPU, for those that are on the device."""
+
+from ._jit import cuda, kernel
+from ._launch import launch
+from .expectation import weight_of_lane
+from .tiles import PARTS, SHARED, add_products, lane_of, tile_at, tiles_of
+
+
+@kernel
+def sum_outer_products(rows, weights, room, sums):
+    """The sum that `moment` returns."""
+    shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
+    block, lane = cuda.blockIdx.x, cuda.threadIdx.x
+    weighted = room[block]
+    for start in tiles_of(rows):
+        x, w = tile_at(rows, start), weight_of_lane(weights, start, rows.dtype)
+        for j in range(cuda.threadIdx.y, rows.shape[1], PARTS):
+            weighted[j, lane] = w * x[j, lane_of(x)]
+        add_products(weighted, x, sums[block], shared)
+
+
+@kernel
+def copy_column(rows, number, out):
+    """Write one feature of the rows."""
+    for start in tiles_of(rows):
+        row = start + cuda.threadIdx.x
+        if cuda.threadIdx.y == 0 and row < rows.shape[0]:
+            out[row] = rows[row, number]
+
+
+def moment(rows, weights, memories):
+    """Return the sum of w x x^T (D, D), in a tuple."""
+    n_features = rows.shape[1]
+    return launch(
+        *(sum_outer_products, rows, weights),
+        room=[(n_features,)],
+        sums=[(n_features, n_features)],
+    )
+
+
+def column(rows, memories, number, out):
+    """Write one feature of the rows into out (n_rows,)."""
+    launch(copy_column, rows, number, out=[out])
