@@ -193,8 +193,8 @@ def contraction(term, look=as_is, add=False):
                     share(left, first, i, down, False, 0, shared)
                     share(right, first, j, across, True, RIGHT, shared)
                     cuda.syncthreads()
-                    c = 4 * group
-                    while c < CHUNK:
+                    c, n_left = 4 * group, left.shape[0] - first
+                    while c < min(CHUNK, n_left):
                         at_left = c * WIDTH + m
                         at_right = c * WIDTH + n + RIGHT
                         for next_one in range(0, 4 * WIDTH, WIDTH):
