@@ -2,8 +2,15 @@
 
 from ._jit import cuda, kernel
 from ._launch import launch
-from .expectation import weight_of_lane
-from .tiles import PARTS, SHARED, add_products, lane_of, tile_at, tiles_of
+from .tiles import (
+    SHARED,
+    add_products,
+    lane_of,
+    own,
+    tile_at,
+    tiles_of,
+    weight_of_lane,
+)
 
 
 @kernel
@@ -14,7 +21,7 @@ def sum_outer_products(rows, weights, room, sums):
     weighted = room[block]
     for start in tiles_of(rows):
         x, w = tile_at(rows, start), weight_of_lane(weights, start, rows.dtype)
-        for j in range(cuda.threadIdx.y, rows.shape[1], PARTS):
+        for j in own(rows.shape[1]):
             weighted[j, lane] = w * x[j, lane_of(x)]
         add_products(weighted, x, sums[block], shared)
 
