@@ -22,6 +22,7 @@ SIZES = [
     (1, 1, 1),
     (3, 5, 2),
     (tiles.SPAN + 1, tiles.SPAN + 2, tiles.CHUNK + 3),
+    (tiles.SPAN, tiles.SPAN, tiles.CHUNK),
     (tiles.SPAN, 2, 3 * tiles.CHUNK),
     (1, 2 * tiles.SPAN + 1, 4),
 ]
