@@ -97,8 +97,6 @@ class Assembler:
             for name, value in kernel.targetoptions.items()
             if name not in ("cache", "extensions")
         }
-        library = dispatcher._Kernel(kernel.py_func, types, **options).library
-        report = self.assemble(library.get_asm_str(), options.get("max_registers"))
         module = kernel.py_func.__module__.removeprefix("amcluster.kernels.cuda.")
         found = {
             "kernel": f"{module}.{kernel.py_func.__name__}",
@@ -106,8 +104,15 @@ class Assembler:
             "architecture": self.architecture,
             "threads": threads,
             "dynamic": configuration.sharedmem,
-            **report,
         }
+        try:
+            library = dispatcher._Kernel(kernel.py_func, types, **options).library
+            limit = options.get("max_registers")
+            found |= self.assemble(library.get_asm_str(), limit)
+        except (
+            Exception
+        ) as error:  # of one kernel: the others are compiled all the same
+            found["error"] = str(error)
         print(json.dumps(found), flush=True)
 
     def assemble(self, ptx, max_registers):
@@ -233,6 +238,8 @@ class Case:
         yield "project", rows, memories, matrix, self.of_rows(5)
         yield "moment", rows, weights, None
         yield "column", rows, None, 3, pulled.astype(self.dtype)
+        yield "moment", rows, weights, None
+        yield "column", rows, None, 1, self.of_rows()
         yield "seen_logits", rows, memories, self.of_rows(N_CLUSTERS)
         yield "seen_expectation", rows, weights, memories, pulled
         for holes in (False, True):

@@ -14,23 +14,31 @@ from amcluster.kernels.cpu.likelihoods import log_kernel, pull
 from . import reference
 
 # n_rows, n_features, n_clusters, n_steps
-SHAPES = [
+SMALL_SHAPES = [
     (7, 3, 4, 10),
     (1, 1, 1, 1),
     (1, 5, 3, 2),
     (4, 1, 3, 5),
     (5, 4, 1, 3),
     (6, 2, 9, 4),
-    (9, 67, 33, 2),
-    (5, 70, 4, 3),
 ]
+# Wider than what is taken at a time, which in the simulator is less.
+SHAPES = {
+    "cpu": [*SMALL_SHAPES, (9, 67, 33, 2), (5, 70, 4, 3)],
+    "cuda": [*SMALL_SHAPES, (9, 19, 17, 2), (5, 18, 4, 3)],
+}
 TOLERANCE = {np.float64: 1e-10, np.float32: 1e-4}
-cases = pytest.mark.parametrize("shape", SHAPES, ids=str)
+cases = pytest.mark.parametrize(
+    ("kernels", "shape"),
+    [(name, shape) for name, shapes in SHAPES.items() for shape in shapes],
+    indirect=["kernels"],
+    ids=str,
+)
 dtypes = pytest.mark.parametrize("dtype", [np.float64, np.float32])
 holes = pytest.mark.parametrize("holes", [False, True])
 
 
-@pytest.fixture(params=["cpu", "cuda"])
+@pytest.fixture(params=SHAPES)
 def kernels(request):
     """The kernels of one target; those for CUDA run in numba's simulator."""
     return target(request.param)
@@ -284,6 +292,16 @@ def test_nearest(kernels, shape, dtype, holes):
     case.close(inertia, given.T @ squares[:, 0])
     if holes:
         case.close(seen, given.T @ ~np.isnan(X))
+
+
+@holes
+def test_of_equally_near_centers_the_first_is_taken(kernels, holes):
+    centers = np.array([[2.0], [-1.0], [1.0], [-1.0]])
+    memories = Memories(centers, np.zeros(4), 1.0).astype(float)
+    out = [np.empty(2, t) for t in (np.int32, float, float)]
+    X = np.array([[0.0], [-1.0]])
+    kernels.nearest(X, np.ones(2), memories, holes, *out)
+    np.testing.assert_array_equal(out, [[1, 1], [1, 0], [1, 0]])
 
 
 @cases

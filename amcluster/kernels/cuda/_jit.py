@@ -15,6 +15,8 @@ import numpy as np
 from numba import config, uint64
 from numba import cuda as _cuda
 
+from ..cpu._jit import OPTIONS
+
 SIMULATED = bool(config.ENABLE_CUDASIM)
 
 
@@ -69,26 +71,27 @@ def running():
     """Around the launch of a kernel.
 
     The simulator waits for its threads without sleeping, so that these have to take
-    turns quickly, and NumPy warns of numbers that a device passes over.
+    turns quickly, and NumPy warns of numbers that a device passes over. On a device
+    numba warns that few rows do not keep it busy.
     """
-    if not SIMULATED:
-        yield
-        return
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    try:
-        with warnings.catch_warnings():
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Grid size")
+        if SIMULATED:
             warnings.simplefilter("ignore", RuntimeWarning)
+            sys.setswitchinterval(1e-5)
+        try:
             yield
-    finally:
-        sys.setswitchinterval(interval)
+        finally:
+            sys.setswitchinterval(interval)
 
 
 if SIMULATED:
     cuda, kernel, part = _Simulated(), _simulated_kernel, _simulated_part
     view, index = part, int
 else:
-    cuda, kernel, part = _cuda, _cuda.jit, _cuda.jit(device=True)
+    cuda, part = _cuda, _cuda.jit(device=True)
+    kernel = _cuda.jit(cache=OPTIONS["cache"])
     # A part that returns a view of an array: only what is put in its place may.
     view = _cuda.jit(device=True, inline="always")
     # An index that is not negative: without it numba counts negative ones from the end.
