@@ -106,6 +106,7 @@ class Assembler:
             "dynamic": configuration.sharedmem,
         }
         try:
+            check_on_device(arguments)
             library = dispatcher._Kernel(kernel.py_func, types, **options).library
             limit = options.get("max_registers")
             found |= self.assemble(library.get_asm_str(), limit)
@@ -144,6 +145,15 @@ class Assembler:
             name: max(map(int, re.findall(pattern, done.stderr)), default=0)
             for name, pattern in numbers.items()
         }
+
+
+def check_on_device(arguments):
+    """Arrays of the host would be copied to the device and back, with a warning."""
+    for argument in arguments:
+        if isinstance(argument, tuple):
+            check_on_device(argument)
+        elif isinstance(argument, np.ndarray) and not isinstance(argument, DeviceArray):
+            raise TypeError("an array of the host is an argument of a launch")
 
 
 def stand_in(assembler):

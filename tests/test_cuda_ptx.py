@@ -1,8 +1,8 @@
 """Every CUDA kernel compiles for real devices, and its registers do not spill.
 
-It needs no GPU, but numba-cuda and the compilers of the CUDA toolkit, which pip
-installs (see CONTRIBUTING.md); without them these tests are skipped. `offline_cuda`
-says what is compiled and how.
+It needs no GPU, but numba-cuda and the compilers of the CUDA toolkit, which
+`.ci/run cuda` installs; without them these tests are skipped. `offline_cuda` says what
+is compiled and how.
 """
 
 import importlib.util
