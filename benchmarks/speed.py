@@ -192,6 +192,7 @@ def kernels(X, models, options, rows):
     if torch is not None:
         x, m = torch.from_numpy(X), torch.from_numpy(memories.centers)
         mask, beta = torch.from_numpy(hidden.astype(dtype)), float(clam.beta_)
+        torch._dynamo.reset()  # what it compiled for other shapes counts against it
         compiled = torch.compile(torch_states, dynamic=False)
 
         def retrieve(states):
