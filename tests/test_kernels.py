@@ -294,6 +294,16 @@ def test_nearest(kernels, shape, dtype, holes):
         case.close(seen, given.T @ ~np.isnan(X))
 
 
+@holes
+def test_of_equally_near_centers_the_first_is_taken(kernels, holes):
+    centers = np.array([[2.0], [-1.0], [1.0], [-1.0]])
+    memories = Memories(centers, np.zeros(4), 1.0).astype(float)
+    out = [np.empty(2, t) for t in (np.int32, float, float)]
+    X = np.array([[0.0], [-1.0]])
+    kernels.nearest(X, np.ones(2), memories, holes, *out)
+    np.testing.assert_array_equal(out, [[1, 1], [1, 0], [1, 0]])
+
+
 @cases
 @dtypes
 @holes

@@ -7,7 +7,7 @@ a view that has their features first. Thread (lane, part) of a block owns the va
 
 All else is a sum over one axis of two matrices, of products or of squared differences::
 
-    out[index(m), index(n)] = sum_c term(left[c, m], right[c, n])
+    out[m, n] = sum_c term(left[c, m], right[c, n])
 
 Some values of `left` and `right` at a time go through memory that the block shares;
 each thread sums 4 x 4 of the results in registers. Where there are fewer results than
@@ -23,9 +23,10 @@ from .warps import WARP, sum_of_warp
 
 LANES, PARTS = (4, 2) if SIMULATED else (64, 2)
 THREADS = LANES * PARTS
-# Rows and columns of the results, and length of the sum, for which matrices are in
+BITS = THREADS.bit_length() - 1
+# Rows or columns of the results, and length of the sum, for which matrices are in
 # shared memory at a time. Four neighbours are read at once: so all are multiples of 4.
-SPAN, CHUNK = (8, 16) if SIMULATED else (64, 16)
+SPAN, CHUNK = (16, 16) if SIMULATED else (64, 16)
 # The distance of neighbours in the sum: threads that write them meet in few banks.
 WIDTH = SPAN + 4
 SHARED = 2 * CHUNK * WIDTH
@@ -109,7 +110,7 @@ def times(total, a, b):
 
 @part
 def bits_for(n):
-    """The least power of two so that four times as many are n, or the SPAN."""
+    """The logarithm of the threads that take n results, four each, or the SPAN."""
     bits = 0
     while (4 << bits) < min(n, SPAN):
         bits += 1
@@ -175,7 +176,8 @@ def contraction(term, look=as_is, add=False):
 
     @part
     def contract(left, right, out, shared):
-        down, across = bits_for(out.shape[0]), bits_for(out.shape[1])
+        across = bits_for(out.shape[1])
+        down = min(bits_for(out.shape[0]), BITS - across)
         # This thread's results, and the group that it is in.
         m = (4 * (thread() >> across)) & ((4 << down) - 1)
         n = (4 * thread()) & ((4 << across) - 1)
@@ -193,8 +195,8 @@ def contraction(term, look=as_is, add=False):
                     share(left, first, i, down, False, 0, shared)
                     share(right, first, j, across, True, RIGHT, shared)
                     cuda.syncthreads()
-                    c = 4 * group
-                    while c < CHUNK:
+                    c, n_left = 4 * group, left.shape[0] - first
+                    while c < min(CHUNK, n_left):
                         at_left = c * WIDTH + m
                         at_right = c * WIDTH + n + RIGHT
                         for next_one in range(0, 4 * WIDTH, WIDTH):
