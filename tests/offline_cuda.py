@@ -247,8 +247,6 @@ class Case:
         matrix = np.ones((N_FEATURES, 5), self.dtype)
         yield "project", rows, memories, matrix, self.of_rows(5)
         yield "moment", rows, weights, None
-        yield "column", rows, None, 3, pulled.astype(self.dtype)
-        yield "moment", rows, weights, None
         yield "column", rows, None, 1, self.of_rows()
         yield "seen_logits", rows, memories, self.of_rows(N_CLUSTERS)
         yield "seen_expectation", rows, weights, memories, pulled
