@@ -177,7 +177,7 @@ def test_loss_and_gradient(kernels, shape, dtype, masked):
     case.close(d_log_weights.sum(), 0)
 
 
-@cases
+@pytest.mark.parametrize("shape", SHAPES["cpu"], ids=str)
 @pytest.mark.parametrize("masked", [False, True])
 @holes
 def test_gradient_against_finite_differences(shape, masked, holes):
