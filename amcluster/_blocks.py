@@ -96,8 +96,7 @@ def _run(task, n_rows, shape, passes):
 def _on_threads(task, blocks, threads):
     """What the task returns for each block; the calling thread takes its share.
 
-    A pool of the standard library takes as long to start as a small fit's pass over
-    its rows.
+    A pool of the standard library takes ten times as long to start, or more.
     """
     results, errors = [None] * len(blocks), []
     numbers = iter(range(len(blocks)))  # which threads may share
