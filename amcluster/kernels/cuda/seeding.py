@@ -6,7 +6,7 @@ In that limit the posterior is 1 for the nearest memory; only the centers matter
 
 import numpy as np
 
-from ._jit import cuda, kernel
+from ._jit import cuda, kernel, part
 from ._launch import launch
 from .tiles import (
     SHARED,
@@ -24,97 +24,99 @@ from .tiles import (
 )
 
 
-def for_rows(holes):
-    """The kernels for rows with holes, or for rows without."""
-    distances = squares_of_seen if holes else squares
-
-    @kernel
-    def sum_potentials(rows, weights, memories, closest, room, nearer, potentials):
-        """`potentials`."""
-        shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
-        values, lane = room[cuda.blockIdx.x], cuda.threadIdx.x
-        for start in tiles_of(rows):
-            distances(memories.centers, tile_at(rows, start), values, shared)
-            w, row = weight_of_lane(weights, start, rows.dtype), start + lane
-            near = closest[min(row, closest.shape[0] - 1)]
-            for k in own(values.shape[0]):
-                values[k, lane] = min(values[k, lane], near)
-            store(values, start, nearer)
-            cuda.syncthreads()
-            for k in own(values.shape[0]):
-                values[k, lane] *= w
-            add_sums(values, potentials[cuda.blockIdx.x], shared)
-
-    @kernel
-    def sum_nearest(
-        rows,
-        weights,
-        memories,
-        room,
-        labels,
-        first,
-        second,
-        counts,
-        sums,
-        inertia,
-        seen,
-    ):
-        """`nearest`."""
-        shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
-        block, lane, number = cuda.blockIdx.x, cuda.threadIdx.x, cuda.threadIdx.y
-        values, zero = room[block], rows.dtype.type(0)
-        for start in tiles_of(rows):
-            x, w = tile_at(rows, start), weight_of_lane(weights, start, rows.dtype)
-            distances(memories.centers, x, values, shared)
-            best, nearer, next_one = 0, values[0, lane], rows.dtype.type(np.inf)
-            for k in range(1, values.shape[0]):
-                distance = values[k, lane]
-                next_one = min(next_one, max(distance, nearer))
-                best = k if distance < nearer else best
-                nearer = min(distance, nearer)
-            if number == 0 and start + lane < rows.shape[0]:
-                labels[start + lane] = best
-                first[start + lane], second[start + lane] = nearer, next_one
-            cuda.syncthreads()
-            for k in own(values.shape[0]):
-                values[k, lane] = w if k == best else zero
-            add_sums(values, counts[block], shared)
-            if holes:
-                add_products_of_filled(values, x, sums[block], shared)
-                add_products_of_seen(values, x, seen[block], shared)
-            else:
-                add_products(values, x, sums[block], shared)
-            for k in own(values.shape[0]):
-                values[k, lane] = w * nearer if k == best else zero
-            add_sums(values, inertia[block], shared)
-
-    @kernel
-    def sum_swap_costs(
-        rows, weights, memories, labels, first, second, room, given, kept, extra
-    ):
-        """`swap_costs`."""
-        shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
-        block, lane = cuda.blockIdx.x, cuda.threadIdx.x
-        stays, moves, of_label = room[block, 0], room[block, 1], given[block]
-        zero = rows.dtype.type(0)
-        for start in tiles_of(rows):
-            distances(memories.centers, tile_at(rows, start), stays, shared)
-            w = weight_of_lane(weights, start, rows.dtype)
-            row = min(start + lane, rows.shape[0] - 1)
-            for c in own(stays.shape[0]):
-                stay = min(stays[c, lane], first[row])
-                moves[c, lane] = min(stays[c, lane], second[row]) - stay
-                stays[c, lane] = w * stay
-            for k in own(of_label.shape[0]):
-                of_label[k, lane] = w if k == labels[row] else zero
-            add_sums(stays, kept[block], shared)
-            add_products(moves, of_label, extra[block], shared)
-
-    return sum_potentials, sum_nearest, sum_swap_costs
+@part
+def distances(centers, tile, holes, out, shared):
+    """Write the squared distances of a tile to the centers."""
+    if holes:
+        squares_of_seen(centers, tile, out, shared)
+    else:
+        squares(centers, tile, out, shared)
 
 
-sum_potentials, sum_nearest, sum_swap_costs = for_rows(holes=False)
-sum_potentials_seen, sum_nearest_seen, sum_swap_costs_seen = for_rows(holes=True)
+@kernel
+def sum_potentials(rows, weights, memories, holes, closest, room, nearer, potentials):
+    """`potentials`."""
+    shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
+    values, lane = room[cuda.blockIdx.x], cuda.threadIdx.x
+    for start in tiles_of(rows):
+        x, w = tile_at(rows, start), weight_of_lane(weights, start, rows.dtype)
+        distances(memories.centers, x, holes, values, shared)
+        near = closest[min(start + lane, closest.shape[0] - 1)]
+        for k in own(values.shape[0]):
+            values[k, lane] = min(values[k, lane], near)
+        store(values, start, nearer)
+        cuda.syncthreads()
+        for k in own(values.shape[0]):
+            values[k, lane] *= w
+        add_sums(values, potentials[cuda.blockIdx.x], shared)
+
+
+@kernel
+def sum_nearest(
+    rows,
+    weights,
+    memories,
+    holes,
+    room,
+    labels,
+    first,
+    second,
+    counts,
+    sums,
+    inertia,
+    seen,
+):
+    """`nearest`."""
+    shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
+    block, lane, number = cuda.blockIdx.x, cuda.threadIdx.x, cuda.threadIdx.y
+    values, zero = room[block], rows.dtype.type(0)
+    for start in tiles_of(rows):
+        x, w = tile_at(rows, start), weight_of_lane(weights, start, rows.dtype)
+        distances(memories.centers, x, holes, values, shared)
+        best, nearer, next_one = 0, values[0, lane], rows.dtype.type(np.inf)
+        for k in range(1, values.shape[0]):
+            distance = values[k, lane]
+            next_one = min(next_one, max(distance, nearer))
+            best = k if distance < nearer else best
+            nearer = min(distance, nearer)
+        if number == 0 and start + lane < rows.shape[0]:
+            labels[start + lane] = best
+            first[start + lane], second[start + lane] = nearer, next_one
+        cuda.syncthreads()
+        for k in own(values.shape[0]):
+            values[k, lane] = w if k == best else zero
+        add_sums(values, counts[block], shared)
+        if holes:
+            add_products_of_filled(values, x, sums[block], shared)
+            add_products_of_seen(values, x, seen[block], shared)
+        else:
+            add_products(values, x, sums[block], shared)
+        for k in own(values.shape[0]):
+            values[k, lane] = w * nearer if k == best else zero
+        add_sums(values, inertia[block], shared)
+
+
+@kernel
+def sum_swap_costs(
+    rows, weights, memories, holes, labels, first, second, room, given, kept, extra
+):
+    """`swap_costs`."""
+    shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
+    block, lane = cuda.blockIdx.x, cuda.threadIdx.x
+    stays, moves, of_label = room[block, 0], room[block, 1], given[block]
+    zero = rows.dtype.type(0)
+    for start in tiles_of(rows):
+        x, w = tile_at(rows, start), weight_of_lane(weights, start, rows.dtype)
+        distances(memories.centers, x, holes, stays, shared)
+        row = min(start + lane, rows.shape[0] - 1)
+        for c in own(stays.shape[0]):
+            stay = min(stays[c, lane], first[row])
+            moves[c, lane] = min(stays[c, lane], second[row]) - stay
+            stays[c, lane] = w * stay
+        for k in own(of_label.shape[0]):
+            of_label[k, lane] = w if k == labels[row] else zero
+        add_sums(stays, kept[block], shared)
+        add_products(moves, of_label, extra[block], shared)
 
 
 def potentials(rows, weights, memories, holes, closest, nearer):
@@ -124,8 +126,7 @@ def potentials(rows, weights, memories, holes, closest, nearer):
     """
     of_centers = (len(memories.centers),)
     return launch(
-        sum_potentials_seen if holes else sum_potentials,
-        *(rows, weights, memories, closest),
+        *(sum_potentials, rows, weights, memories, holes, closest),
         room=[of_centers],
         out=[nearer],
         sums=[of_centers],
@@ -140,7 +141,7 @@ def nearest(rows, weights, memories, holes, labels, first, second):
     """
     shape, of_centers = memories.centers.shape, memories.centers.shape[:1]
     return launch(
-        *(sum_nearest_seen if holes else sum_nearest, rows, weights, memories),
+        *(sum_nearest, rows, weights, memories, holes),
         room=[of_centers],
         out=[labels, first, second],
         sums=[of_centers, shape, of_centers, shape],
@@ -157,8 +158,8 @@ def swap_costs(rows, weights, memories, n_clusters, holes, labels, first, second
     """
     n_candidates = len(memories.centers)
     return launch(
-        sum_swap_costs_seen if holes else sum_swap_costs,
-        *(rows, weights, memories, labels, first, second),
+        *(sum_swap_costs, rows, weights, memories, holes),
+        *(labels, first, second),
         room=[(2, n_candidates), (n_clusters,)],
         sums=[(n_candidates,), (n_candidates, n_clusters)],
     )
