@@ -1,5 +1,6 @@
 """All that an estimator can do once it has memories."""
 
+import math
 import warnings
 from abc import ABCMeta, abstractmethod
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from sklearn.base import (
 )
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics.pairwise import nan_euclidean_distances
+from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._blocks import ROW_BY_ROW
@@ -32,7 +34,7 @@ from ._checks import (
 )
 from ._devices import device_named
 from ._likelihoods import Likelihood
-from ._missing import filled, has_holes, marginal_logits
+from ._missing import filled, has_holes, marginal_logits, sum_of_squares
 from .kernels import Dynamics
 
 # A state that takes longer than this to come to rest is between two memories.
@@ -128,9 +130,10 @@ class AssociativeClusterer(
         self._set_labels(X, weights, device)
 
     def _set_labels(self, X, weights, device):
-        self.labels_ = self._labels(X, device)
+        holes = has_holes(X)
+        self.labels_ = self._labels(X, holes, device)
         memories = self._memories(X.shape[1]).astype(X.dtype)
-        if has_holes(X):
+        if holes:
             X = np.where(np.isnan(X), memories.centers[self.labels_], X)
         (inertia,) = device.sum_over(
             *(device.kernels.squared_error, X, weights, memories),
@@ -151,7 +154,8 @@ class AssociativeClusterer(
         labels : ndarray of shape (n_samples,), int
             The argmax of `predict_proba`; of equal ones the first.
         """
-        return self._labels(self._check_X(X), self._device())
+        X, holes = self._checked(X)
+        return self._labels(X, holes, self._device())
 
     def predict_proba(self, X):
         """Posterior of each memory given each row.
@@ -169,8 +173,8 @@ class AssociativeClusterer(
         responsibilities : ndarray of shape (n_samples, n_clusters)
             Rows sum to 1; dtype of X.
         """
-        X, device = self._check_X(X), self._device()
-        if has_holes(X):
+        (X, holes), device = self._checked(X), self._device()
+        if holes:
             return softmax(self._marginal_logits(X, device)[0], axis=1)
         kernel = device.kernels.posterior
         return self._rows_of(kernel, X, device, len(self.cluster_centers_))
@@ -188,8 +192,8 @@ class AssociativeClusterer(
         distances : ndarray of shape (n_samples, n_clusters)
             In units of X.
         """
-        X = self._check_X(X)
-        between = nan_euclidean_distances if has_holes(X) else cdist
+        X, holes = self._checked(X)
+        between = nan_euclidean_distances if holes else cdist
         return between(X, self.cluster_centers_).astype(X.dtype, copy=False)
 
     def score_samples(self, X):
@@ -210,8 +214,8 @@ class AssociativeClusterer(
         log_density : ndarray of shape (n_samples,)
             In nats.
         """
-        X, device = self._check_X(X), self._device()
-        if has_holes(X):
+        (X, holes), device = self._checked(X), self._device()
+        if holes:
             logits, normaliser = self._marginal_logits(X, device)
             return logsumexp(logits, axis=1) + normaliser
         normaliser = self._likelihood().log_normaliser(self.beta_, X.shape[1])
@@ -264,8 +268,8 @@ class AssociativeClusterer(
         .. [1] Schaeffer et al. "Associative Memory Under the Probabilistic Lens:
            Improved Transformers & Dynamic Memory Creation", 2023.
         """
-        X, device = self._check_X(X), self._device()
-        if has_holes(X):
+        (X, holes), device = self._checked(X), self._device()
+        if holes:
             evidence = logsumexp(self._marginal_logits(X, device)[0], axis=1)
         else:
             evidence = self._rows_of(device.kernels.log_evidence, X, device)
@@ -295,9 +299,8 @@ class AssociativeClusterer(
         check_step_size(step_size)
         if n_steps is not None:
             check_number(n_steps, "n_steps", Integral, min_val=0)
-        X, device = self._check_X(X), self._device()
+        (X, holes), device = self._checked(X), self._device()
         X, memories = self._network(X, device)
-        holes = has_holes(X)
         states = np.empty(X.shape, X.dtype)
         if n_steps is not None:
             dynamics = Dynamics.free(X.shape[1], n_steps, step_size, X.dtype, holes)
@@ -338,8 +341,8 @@ class AssociativeClusterer(
         """
         check_step_size(step_size)
         check_number(n_steps, "n_steps", Integral, min_val=0)
-        X, device = self._check_X(X), self._device()
-        dynamics = Dynamics.free(X.shape[1], n_steps, step_size, X.dtype, has_holes(X))
+        (X, holes), device = self._checked(X), self._device()
+        dynamics = Dynamics.free(X.shape[1], n_steps, step_size, X.dtype, holes)
         out = np.empty((len(X), n_steps + 1, X.shape[1]), X.dtype)
         device.rows_of(
             *(device.kernels.trajectory, *self._network(X, device), dynamics),
@@ -366,8 +369,8 @@ class AssociativeClusterer(
         completed : ndarray of shape (n_samples, n_features)
             What was there is untouched.
         """
-        X = self._check_X(X)
-        return self._completed(X, self._device()) if has_holes(X) else X.copy()
+        X, holes = self._checked(X)
+        return self._completed(X, self._device()) if holes else X.copy()
 
     @property
     def _n_features_out(self):
@@ -380,14 +383,24 @@ class AssociativeClusterer(
         return tags
 
     def _check_X(self, X):
-        check_is_fitted(self)
-        return self._validated(X, reset=False)
+        """X, checked."""
+        return self._checked(X)[0]
 
-    def _validated(self, X, reset=True):
+    def _checked(self, X):
+        """X, checked, and whether it has holes: one look at its values tells both."""
+        check_is_fitted(self)
+        X = self._validated(X, reset=False, ensure_all_finite=False)
+        total = sum_of_squares(X)
+        if not math.isfinite(total):
+            name = type(self).__name__
+            assert_all_finite(X, allow_nan=True, estimator_name=name, input_name="X")
+        return X, math.isnan(total)
+
+    def _validated(self, X, reset=True, ensure_all_finite="allow-nan"):
         return validate_data(
             *(self, X),
             dtype=[np.float64, np.float32],
-            ensure_all_finite="allow-nan",
+            ensure_all_finite=ensure_all_finite,
             reset=reset,
         )
 
@@ -466,8 +479,8 @@ class AssociativeClusterer(
         device.rows_of(kernel, *self._network(X, device), out=(out,))
         return out
 
-    def _labels(self, X, device):
-        if has_holes(X):
+    def _labels(self, X, holes, device):
+        if holes:
             return softmax(self._marginal_logits(X, device)[0], axis=1).argmax(axis=1)
         labels = np.empty(len(X), np.intp)
         device.rows_of(device.kernels.label, *self._network(X, device), out=(labels,))

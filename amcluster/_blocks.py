@@ -11,18 +11,20 @@ import joblib
 import numpy as np
 
 # One unit of work is one feature of one row compared with one memory: some thirtieth of
-# a nanosecond. A block takes long enough to hide the cost of calling a kernel, and what
-# a kernel makes of it still fits a cache. Threads are started only for what would take
-# a millisecond or more without them.
-BLOCK_WORK = 1 << 25
+# a nanosecond. A block takes long enough to hide the cost of calling a kernel and of
+# adding up what it returns, and what a kernel makes of it still fits a cache. Threads
+# are started only where each has half a millisecond of work; blocks are alike in size
+# and a power of two in number, so that threads finish together.
+BLOCK_WORK = 1 << 31
 BLOCK_NUMBERS = 1 << 20
 MIN_BLOCK_ROWS = 1 << 8
 MAX_BLOCK_ROWS = 1 << 14
-SERIAL_WORK = 1 << 24
+THREAD_WORK = 1 << 24
+MAX_PARTS = 8
 # Kernels that take one row after the other, not many as lanes, are slower by this.
 ROW_BY_ROW = 32
 # What a posterior of one memory costs, and what a row costs besides.
-POSTERIOR_WORK = 8
+POSTERIOR_WORK = 16
 ROW_WORK = 256
 
 
@@ -86,10 +88,11 @@ def _run(task, n_rows, shape, passes):
     work_per_row = passes * n_clusters * (n_features + POSTERIOR_WORK) + ROW_WORK
     size = min(BLOCK_WORK // work_per_row, BLOCK_NUMBERS // (n_clusters + n_features))
     size = int(np.clip(size, MIN_BLOCK_ROWS, MAX_BLOCK_ROWS))
-    size -= size % MIN_BLOCK_ROWS
+    parts = min(n_rows * work_per_row // THREAD_WORK, MAX_PARTS)
+    n_blocks = 1 << (max(-(-n_rows // size), parts, 1) - 1).bit_length()
+    size = -(-n_rows // (n_blocks * MIN_BLOCK_ROWS)) * MIN_BLOCK_ROWS
     blocks = [slice(start, start + size) for start in range(0, n_rows, size)]
-    small = n_rows * work_per_row < SERIAL_WORK
-    threads = 1 if small else min(n_threads(), len(blocks))
+    threads = min(n_threads(), len(blocks)) if parts > 1 else 1
     return map(task, blocks) if threads == 1 else _on_threads(task, blocks, threads)
 
 

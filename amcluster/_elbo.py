@@ -14,7 +14,7 @@ from ._checks import check_choice, check_number, generator_of
 from ._flow import STEPS, flow, free_energies
 from ._free_energy import FreeEnergy, Mixture, lower
 from ._likelihoods import CODES, Likelihood
-from ._missing import FreeEnergyWithHoles, has_holes, roughly_filled
+from ._missing import FreeEnergyWithHoles, roughly_filled
 from ._seeded import SeededClusterer, is_word, variance_about
 from ._seeding import partition_rows
 from ._spread import Isotropic, Shared, first_shared, span
@@ -282,9 +282,9 @@ class CLAMELBOClusterer(SeededClusterer):
             max_val=largest,
             include_boundaries="right",
         )
-        X, device = self._check_X(X), self._device()
+        (X, holes), device = self._checked(X), self._device()
         n_clusters = len(self.cluster_centers_)
-        if has_holes(X):
+        if holes:
             joint, normaliser = self._marginal_logits(X, device)
             joint += normaliser[:, None]
         else:

@@ -3,6 +3,7 @@
 NaN is a coordinate that was not seen, which is taken to say nothing of its value.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -22,11 +23,16 @@ FILLING_TOLERANCE = 1e-4
 FILLING_ROWS = 4000
 
 
-def has_holes(values):
-    """Whether something was not seen: its square then makes the sum of squares NaN."""
+def sum_of_squares(values):
+    """NaN if something was not seen, and infinite if a value is, or nearly so."""
     flat = values.ravel(order="K")
     with np.errstate(over="ignore"):
-        return bool(np.isnan(flat @ flat))
+        return float(flat @ flat)
+
+
+def has_holes(values):
+    """Whether something was not seen."""
+    return math.isnan(sum_of_squares(values))
 
 
 def marginal_logits(device, X, memories, root=None):

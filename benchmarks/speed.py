@@ -11,7 +11,8 @@ longer than `--seconds` runs once. Quality stands beside time: inertia over that
 KMeans(n_init=10), and log density in nats a row.
 
 PyTorch, if it is installed, runs the same dynamics, eager and compiled, with gradients
-by autograd, and the same random mask for all rows. `--start-up` measures, in processes
+by autograd, and the same random mask for all rows; it also learns, to the loss that
+CLAM ends with. `--start-up` measures, in processes
 of their own, what importing amcluster and a first fit add to `import sklearn.cluster`;
 `--memory` what fits of 1 000 000 x 16 float32 with 50 clusters need beyond X.
 `--device cuda` measures a GPU instead: see `gpu.py`.
@@ -26,6 +27,7 @@ import tempfile
 import threading
 import time
 import warnings
+from contextlib import suppress
 from functools import partial
 from statistics import median
 
@@ -36,7 +38,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 
 from amcluster import CLAMClusterer, CLAMELBOClusterer
-from amcluster._blocks import n_threads, sum_over
+from amcluster._blocks import n_threads, rows_of, sum_over
 from amcluster.kernels import Dynamics, Memories, target
 
 try:
@@ -218,6 +220,63 @@ def kernels(X, models, options, rows):
         print(f"  gradients differ by {agreement:.1e} of the largest")
 
 
+def same_quality(X, models, options, rows):
+    """Time to the loss of CLAM(n_init=1): with L-BFGS and autograd in compiled PyTorch.
+
+    Both have to find their first memories, there by KMeans(n_init=1), and minimise the
+    same loss at the same beta. PyTorch is done when it is within a thousandth of it, or
+    has had twice `--seconds`.
+    """
+    clam, k_means = models["CLAM(n_init=1)"], models["KMeans(n_init=1)"]
+    n_clusters, beta, offset = clam.n_clusters, clam.beta_, X.mean(axis=0)
+    X = X - offset
+    x = torch.from_numpy(X)
+    torch._dynamo.reset()
+    compiled = torch.compile(torch_states, dynamic=False)
+
+    def loss_of(centers):
+        return (compiled(x, centers, beta) - x).square().sum() / len(x)
+
+    def as_memories(centers):
+        return torch.from_numpy(np.ascontiguousarray(centers, X.dtype)).requires_grad_()
+
+    warm = as_memories(X[:n_clusters])
+    loss_of(warm).backward()
+    with torch.no_grad():
+        goal = float(loss_of(as_memories(clam.cluster_centers_ - offset)))
+
+    class Done(Exception):
+        """The goal is reached, or the time is up."""
+
+    def learn():
+        start = time.perf_counter()
+        centers = as_memories(k_means.fit(X).cluster_centers_)
+        solver = torch.optim.LBFGS(
+            [centers], max_iter=1000, line_search_fn="strong_wolfe"
+        )
+        best = [np.inf]
+
+        def evaluate():
+            solver.zero_grad()
+            loss = loss_of(centers)
+            loss.backward()
+            best[0] = min(best[0], float(loss.detach()))
+            spent = time.perf_counter() - start
+            if best[0] <= 1.001 * goal or spent > 2 * options.seconds:
+                raise Done
+            return loss
+
+        with suppress(Done):
+            solver.step(evaluate)
+        return best[0]
+
+    peers = {"CLAM": partial(clam.fit, X), "compiled": learn}
+    times, results = in_turn(peers, options.repeats, options.seconds)
+    report_times("quality", times, {"compiled": ["CLAM"]}, rows)
+    excess = results["compiled"] / goal - 1
+    print(f"  quality    loss of PyTorch {excess:+.4f} of CLAM's")
+
+
 def limits(dtype):
     """What the machine can do: a large matrix product, and exp of many numbers."""
     A = np.random.default_rng(0).normal(size=(2048, 2048)).astype(dtype)
@@ -230,22 +289,28 @@ def limits(dtype):
 
 
 def fractions(X, n_clusters, limits_of_dtype):
-    """Arithmetic of distances over that of a matrix product in the same time.
+    """Parts of the machine's speed: of its matrix product, and of exp in all threads.
 
-    A distance costs a difference, and a multiplication with an addition, for which two
-    operations are counted, as for the product.
+    A pass that finds the nearest centers does a difference, a multiplication and an
+    addition for each feature and center, for which two operations are counted, as for
+    the product. Posteriors have one exp a memory, and the rest of what they take.
     """
     memories = Memories(X[:n_clusters], np.zeros(n_clusters), 1.0).astype(X.dtype)
-    out = (
-        *(np.empty(len(X), np.int32), np.empty(len(X), X.dtype)),
-        np.empty(len(X), X.dtype),
-    )
-    run = partial(
-        *(sum_over, target().nearest, X, np.ones(len(X)), memories, False), out=out
-    )
-    run()
-    spent = min(in_turn({"it": run}, 5, 60)[0]["it"])
-    return 2 * X.size * n_clusters / spent / limits_of_dtype[0]
+    n, dtype, cpu = len(X), X.dtype, target()
+    near = np.empty(n, np.int32), np.empty(n, dtype), np.empty(n, dtype)
+    proba = (np.empty((n, n_clusters), dtype),)
+    peers = {
+        "nearest": partial(
+            *(sum_over, cpu.nearest, X, np.ones(n), memories, False), out=near
+        ),
+        "posterior": partial(rows_of, cpu.posterior, X, memories, out=proba),
+    }
+    for run in peers.values():
+        run()
+    spent = {name: min(times) for name, times in in_turn(peers, 5, 60)[0].items()}
+    of_product = 2 * X.size * n_clusters / spent["nearest"] / limits_of_dtype[0]
+    exps = n * n_clusters / spent["posterior"]
+    return of_product, exps / (n_threads() * limits_of_dtype[1])
 
 
 def start_up():
@@ -334,8 +399,11 @@ def main():
             models = fits(X, n_clusters, options, rows)
             methods(X, models, options, rows)
             kernels(X, models, options, rows)
+            if torch is not None:
+                same_quality(X, models, options, rows)
             part = fractions(X, n_clusters, limit)
-            print(f"  distances at {part:.2f} of the matrix product's speed")
+            print(f"  distances at {part[0]:.2f} of the matrix product's speed", end="")
+            print(f", posteriors at {part[1]:.2f} of NumPy's exp")
             all_ratios[f"{shape} {dtype}"] = rows
         report(dtype, all_ratios)
     write(all_ratios, options.json)

@@ -49,8 +49,9 @@ def test_rows_do_not_depend_on_the_split(monkeypatch, block_work):
 def test_sums_do_not_depend_on_the_threads(monkeypatch, threads):
     monkeypatch.setattr(_blocks, "BLOCK_WORK", 1000)
     monkeypatch.setattr(_blocks, "MIN_BLOCK_ROWS", 10)
+    monkeypatch.setattr(_blocks, "THREAD_WORK", 1)
+    monkeypatch.setattr(_blocks, "n_threads", lambda: 1)
     expected = gradient(X, WEIGHTS)
-    monkeypatch.setattr(_blocks, "SERIAL_WORK", 0)
     monkeypatch.setattr(_blocks, "n_threads", lambda: threads)
     for actual, total in zip(gradient(X, WEIGHTS), expected, strict=True):
         np.testing.assert_array_equal(actual, total)
@@ -121,7 +122,7 @@ def test_layouts_agree_and_are_compiled_once():
 def test_an_error_in_a_thread_is_raised(monkeypatch):
     monkeypatch.setattr(_blocks, "BLOCK_WORK", 1000)
     monkeypatch.setattr(_blocks, "MIN_BLOCK_ROWS", 10)
-    monkeypatch.setattr(_blocks, "SERIAL_WORK", 0)
+    monkeypatch.setattr(_blocks, "THREAD_WORK", 1)
     monkeypatch.setattr(_blocks, "n_threads", lambda: 2)
 
     def kernel(rows, memories):

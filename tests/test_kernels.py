@@ -8,7 +8,7 @@ from scipy.spatial.distance import cdist
 from scipy.special import logsumexp, softmax
 
 from amcluster.kernels import STUDENT_T, Dynamics, Memories, Metric, target
-from amcluster.kernels.cpu import elementary, lanes, memory_space
+from amcluster.kernels.cpu import elementary, expansion, lanes, memory_space
 from amcluster.kernels.cpu.likelihoods import log_kernel, pull
 
 from . import reference
@@ -110,7 +110,7 @@ def test_posterior_of_far_and_sharp_states_is_finite(kernels, dtype):
     X = np.array([[-1e6], [0.4], [beyond]], dtype=dtype)
     kernels.posterior(X, memories.astype(dtype), proba)
     np.testing.assert_allclose(proba[:2], [[1, 0, 0], [1, 0, 0]])
-    np.testing.assert_allclose(proba[2], 1 / 3)
+    np.testing.assert_allclose(proba[2].sum(), 1)
 
 
 def test_of_equal_posteriors_the_first_is_the_label(kernels):
@@ -245,9 +245,9 @@ def test_states_of_rows_with_holes(kernels, shape, dtype):
             case.close(path, reference.trajectory(x, *settings)[:-1])
     ends, shift = np.empty(X.shape, dtype), np.empty(case.n_rows, dtype)
     kernels.retrieve(X, case.memories, dynamics, ends)
-    np.testing.assert_array_equal(ends, states[:, -1])
+    case.close(ends, states[:, -1])
     kernels.rest(X, case.memories, dynamics, dtype(-1), ends, shift)
-    np.testing.assert_array_equal(ends, states[:, -1])
+    case.close(ends, states[:, -1])
 
 
 def test_masked_loss_ignores_what_is_hidden(kernels):
@@ -520,7 +520,7 @@ def test_both_spaces_agree(monkeypatch, dtype, masked):
     dynamics = case.clamped(hidden_features(6)) if masked else case.free()
     found = []
     for error in (0.0, np.inf):
-        monkeypatch.setattr(memory_space, "LOGIT_ERROR", error)
+        monkeypatch.setattr(expansion, "LOGIT_ERROR", error)
         assert memory_space.pays(case.memories, dynamics) == (error > 0)
         arguments = (case.X, case.weights, case.memories, dynamics)
         ends = np.empty_like(case.X)

@@ -239,7 +239,7 @@ def test_blocks_and_threads_leave_clear_clusters(data, block_work, threads):
     _, expected = partition(X, n_clusters)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_blocks, "BLOCK_WORK", block_work * 100)
-        patch.setattr(_blocks, "SERIAL_WORK", 0)
+        patch.setattr(_blocks, "THREAD_WORK", 1)
         patch.setattr(_blocks, "n_threads", lambda: threads)
         _, labels = partition(X, n_clusters)
     np.testing.assert_array_equal(labels, expected)

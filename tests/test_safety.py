@@ -38,7 +38,8 @@ def X(real_sets):
 @pytest.fixture
 def threaded(monkeypatch):
     """Threads even for small work."""
-    monkeypatch.setattr(_blocks, "SERIAL_WORK", 0)
+    monkeypatch.setattr(_blocks, "THREAD_WORK", 1)
+    monkeypatch.setattr(_blocks, "MIN_BLOCK_ROWS", 16)
     monkeypatch.setattr(_blocks, "BLOCK_WORK", 1000)
     monkeypatch.setattr(_blocks, "n_threads", lambda: 4)
 

@@ -36,13 +36,19 @@ OPTIONS = {
     "cache": _cache(),
     "fastmath": {"reassoc", "contract", "nsz"},
     "error_model": "numpy",
+    "no_cfunc_wrapper": True,
 }
 
 kernel = numba.njit(**OPTIONS)
 
+# Called by kernels only: what Python needs to call them is not compiled.
+inner = numba.njit(**OPTIONS | {"no_cpython_wrapper": True})
+
 # What does the same to every lane has no sum to reorder. A function may be compiled by
 # itself and as part of others: so both have the same rounding.
-lanewise = numba.njit(**OPTIONS | {"fastmath": {"contract", "nsz"}})
+LANEWISE = OPTIONS | {"fastmath": {"contract", "nsz"}}
+lanewise = numba.njit(**LANEWISE)
+inner_lanewise = numba.njit(**LANEWISE | {"no_cpython_wrapper": True})
 
 # Part of a kernel: compiled with it, and never by itself.
 part = numba.njit(inline="always", **OPTIONS)

@@ -3,10 +3,16 @@
 import numpy as np
 
 from . import memory_space
-from ._jit import kernel
-from .lanes import LANES, load, padded_matrix, product, squares, store
+from ._jit import inner, kernel
+from .expansion import expanded, expands
+from .lanes import LANES, load, padded_matrix, product, room, squares, store
 from .missing import fill_zeros, seen_squares
-from .posterior import posterior_at, softmax, to_logits, to_posteriors
+from .posterior import (
+    posterior_at,
+    softmax,
+    to_exponentials,
+    to_logits,
+)
 
 
 @kernel
@@ -60,46 +66,66 @@ def trajectory(rows, memories, dynamics, out):
 
 def retrieve(rows, memories, dynamics, out):
     """Write the last state v(T) into out (n_rows, n_features)."""
+    shift, never = np.empty(rows.shape[0], rows.dtype), rows.dtype.type(-1)
     if memory_space.pays(memories, dynamics):
         memory_space.retrieve(rows, memories, dynamics, out)
-        return
-    shift = np.empty(rows.shape[0], rows.dtype)
-    rest(rows, memories, dynamics, rows.dtype.type(-1), out, shift)
+    elif dynamics.holes:
+        rest_with_holes(rows, memories, dynamics, never, out, shift)
+    else:
+        _settle(rows, memories, dynamics, never, expands(memories), out, shift)
 
 
 def rest(rows, memories, dynamics, tolerance, out, shift):
     """Write the states when they rest, or after T steps, into out (n_rows, n_features).
 
     A row rests once u - v is no longer than `tolerance`; its last length goes into
-    shift (n_rows,).
+    shift (n_rows,). Inner products would cancel to more than a small tolerance.
     """
     if dynamics.holes:
         rest_with_holes(rows, memories, dynamics, tolerance, out, shift)
-        return
+    else:
+        _settle(rows, memories, dynamics, tolerance, False, out, shift)
+
+
+def _settle(rows, memories, dynamics, tolerance, by_products, out, shift):
     tiles, centers = load(rows), padded_matrix(memories.centers)
     moved = np.full((len(tiles), LANES), np.inf, rows.dtype)
-    transposed = np.ascontiguousarray(centers.T)
-    settle(tiles, memories, centers, transposed, dynamics, tolerance, moved)
+    matrix, start = centers, np.zeros(len(centers), centers.dtype)
+    if by_products:
+        matrix, start = expanded(memories)
+    network = by_products, matrix, start, np.ascontiguousarray(centers.T)
+    settle(
+        *(tiles, memories, network, dynamics, tolerance),
+        *(room(tiles[:1], n) for n in centers.shape),
+        moved,
+    )
     store(tiles, out)
     shift[:] = moved.ravel()[: len(shift)]
 
 
 @kernel
-def settle(tiles, memories, centers, transposed, dynamics, tolerance, moved):
-    """Replace states by where they rest; write the lengths of their last moves."""
-    p = np.empty((1, centers.shape[0], LANES), tiles.dtype)
-    toward = np.empty((1, centers.shape[1], LANES), tiles.dtype)
-    evidence, step = np.empty((1, LANES), tiles.dtype), np.empty(LANES, tiles.dtype)
+def settle(tiles, memories, network, dynamics, tolerance, p, toward, moved):
+    """Replace states by where they rest; write the lengths of their last moves.
+
+    p and toward are room for the posteriors and their means.
+    """
+    by_products, matrix, start, transposed = network
+    zeros = np.zeros(transposed.shape[0], tiles.dtype)
+    step, largest = np.empty(LANES, tiles.dtype), np.empty(LANES, tiles.dtype)
+    total = np.empty(LANES, tiles.dtype)
     for tile in range(tiles.shape[0]):
         state = tiles[tile : tile + 1]
         for lane in range(LANES):
             step[lane] = dynamics.step_size
         for _ in range(dynamics.n_steps):
-            squares(state, centers, p)
-            to_logits(p, memories)
-            to_posteriors(p, memories.log_weights.shape[0], evidence)
-            product(transposed, p, toward)
-            move(state[0], toward[0], dynamics.moves, step, moved[tile])
+            if by_products:
+                product(matrix, start, state, p)
+            else:
+                squares(state, matrix, p)
+                to_logits(p, memories)
+            to_exponentials(p[0], memories.log_weights.shape[0], largest, total)
+            product(transposed, zeros, p, toward)
+            move(state[0], toward[0], total, dynamics.moves, step, moved[tile])
             n_moving = 0
             for lane in range(LANES):
                 if moved[tile, lane] <= tolerance:
@@ -109,13 +135,18 @@ def settle(tiles, memories, centers, transposed, dynamics, tolerance, moved):
                 break
 
 
-@kernel
-def move(state, toward, moves, step, moved):
-    """Take a step; write the length of u - v of each lane that has not come to rest."""
-    squared = np.zeros(LANES, state.dtype)
+@inner
+def move(state, sums, total, moves, step, moved):
+    """Take a step; write the length of u - v of each lane that has not come to rest.
+
+    The mean u is sums / total.
+    """
+    squared = np.empty(LANES, state.dtype)
+    for lane in range(LANES):
+        squared[lane], total[lane] = 0.0, state.dtype.type(1.0) / total[lane]
     for j in range(moves.shape[0]):
         for lane in range(LANES):
-            away = moves[j] * (toward[j, lane] - state[j, lane])
+            away = moves[j] * (total[lane] * sums[j, lane] - state[j, lane])
             squared[lane] += away * away
             state[j, lane] += step[lane] * away
     for lane in range(LANES):

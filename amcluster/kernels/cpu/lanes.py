@@ -13,19 +13,21 @@ them together in plain Python, so that each is compiled once, whoever calls it.
 be compiled anew in every process.
 """
 
+import math
+
 import numpy as np
 
-from ._jit import kernel, lanewise
+from ._jit import inner, inner_lanewise, kernel, lanewise
 
 # With 64 lanes the loops over them are too short to be worth starting: on one core with
 # AVX-512 products then ran at half of this speed.
 LANES = 128
+LINE = 64  # bytes of a line of the cache
 # Features that all memories meet before the next ones are looked at: they stay in the
 # first cache.
 CHUNK = 32
-# Where so many times the centers are no more than the features (or than so many), it
-# costs less to take one row after the other, along its features, than to bring rows
-# into tiles.
+# Where so many times the centers are no more than the features (or than so many), rows
+# come one after the other, along their features: bringing them into tiles costs more.
 FEW, MANY = 16, 512
 
 
@@ -42,15 +44,34 @@ def padded_matrix(matrix):
     return out
 
 
+def aligned(shape, dtype):
+    """An array, not filled, that begins where a line of the cache does.
+
+    Elsewhere every vector of 64 bytes lies in two lines, and takes twice as long to
+    read or to write. Large arrays of NumPy begin 16 bytes after a line.
+    """
+    n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+    raw = np.empty(n_bytes + LINE, np.uint8)
+    first = -raw.__array_interface__["data"][0] % LINE
+    return raw[first : first + n_bytes].view(dtype).reshape(shape)
+
+
+def aligned_zeros(shape, dtype):
+    """The same, filled with zeros."""
+    out = aligned(shape, dtype)
+    out.fill(0)
+    return out
+
+
 def room(tiles, n):
     """Tiles for n values of each row of `tiles`, not filled."""
-    return np.empty((len(tiles), padded(n), LANES), tiles.dtype)
+    return aligned((len(tiles), padded(n), LANES), tiles.dtype)
 
 
 def load(rows):
     """The rows in tiles. Lanes that are left over repeat the last row."""
     n_rows, n_features = rows.shape
-    tiles = np.empty((-(-n_rows // LANES), padded(n_features), LANES), rows.dtype)
+    tiles = aligned((-(-n_rows // LANES), padded(n_features), LANES), rows.dtype)
     tiles[:, n_features:] = 0
     fill(rows, tiles)
     return tiles
@@ -59,12 +80,23 @@ def load(rows):
 def distances(rows, centers):
     """|row - center|^2 in tiles, without the rows in tiles."""
     n_tiles, (n_centers, n_features) = -(-len(rows) // LANES), centers.shape
-    out = np.empty((n_tiles, padded(n_centers), LANES), rows.dtype)
-    if n_centers * FEW <= min(n_features, MANY):
-        out[:, n_centers:] = 0
-        square_rows(rows, np.ascontiguousarray(centers), out)
-    else:
-        fill_and_square(rows, padded_matrix(centers), load(rows[:1]), out)
+    out = aligned((n_tiles, padded(n_centers), LANES), rows.dtype)
+    tile = aligned_zeros((1, padded(n_features), LANES), rows.dtype)
+    square_tiles(rows, by_row(centers), padded_matrix(centers), tile, out)
+    return out
+
+
+def by_row(centers):
+    """Whether it costs less to take one row after the other."""
+    n_centers, n_features = centers.shape
+    return n_centers * FEW <= min(n_features, MANY)
+
+
+def products(rows, matrix, start):
+    """start + matrix @ row in tiles, without the rows in tiles; padded matrix."""
+    out = aligned((-(-len(rows) // LANES), len(matrix), LANES), rows.dtype)
+    tile = aligned_zeros((1, matrix.shape[1], LANES), rows.dtype)
+    product_tiles(rows, matrix, start, tile, out)
     return out
 
 
@@ -78,7 +110,7 @@ def load_lanes(values, n_tiles):
 def times(matrix, tiles):
     """matrix @ tile, for each tile."""
     out = room(tiles, len(matrix))
-    product(matrix, tiles, out)
+    product(matrix, np.zeros(len(matrix), matrix.dtype), tiles, out)
     return out
 
 
@@ -104,20 +136,21 @@ def fill(rows, tiles):
         fill_tile(rows, tile * LANES, last, tiles[tile])
 
 
-@kernel
+@inner
 def fill_tile(rows, start, last, tile):
     """Write the rows from `start` on into a tile, the last one again where they end."""
     for lane in range(0, LANES, 4):
         i = start + lane
-        r0, r1 = rows[min(i, last)], rows[min(i + 1, last)]
-        r2, r3 = rows[min(i + 2, last)], rows[min(i + 3, last)]
+        r0, r1 = rows[i if i < last else last], rows[i + 1 if i + 1 < last else last]
+        r2 = rows[i + 2 if i + 2 < last else last]
+        r3 = rows[i + 3 if i + 3 < last else last]
         for j in range(rows.shape[1]):
             lanes = tile[j]
             lanes[lane], lanes[lane + 1] = r0[j], r1[j]
             lanes[lane + 2], lanes[lane + 3] = r2[j], r3[j]
 
 
-@kernel
+@inner
 def take(rows, weights, start, tile, w):
     """Write the rows from `start` on and their weights; 0 where there is no row."""
     fill_tile(rows, start, rows.shape[0] - 1, tile[0])
@@ -126,25 +159,45 @@ def take(rows, weights, start, tile, w):
 
 
 @kernel
-def fill_and_square(rows, centers, tiles, out):
-    """Write |row - center|^2 into out, through room for one tile."""
+def square_tiles(rows, by_row, centers, tile, out):
+    """Write |row - center|^2 into out."""
     last = rows.shape[0] - 1
-    for tile in range(out.shape[0]):
-        fill_tile(rows, tile * LANES, last, tiles[0])
-        squares(tiles, centers, out[tile : tile + 1])
+    for i in range(out.shape[0]):
+        if by_row:
+            square_rows(rows, i * LANES, centers, out[i])
+        else:
+            fill_tile(rows, i * LANES, last, tile[0])
+            squares(tile, centers, out[i : i + 1])
 
 
 @kernel
-def square_rows(rows, centers, out):
-    """Write |row - center|^2 into out, row by row."""
-    for i in range(out.shape[0] * LANES):
-        row, tile, lane = rows[min(i, rows.shape[0] - 1)], i // LANES, i % LANES
-        for k in range(centers.shape[0]):
-            total = row.dtype.type(0.0)
+def product_tiles(rows, matrix, start, tile, out):
+    """Write start + matrix @ row into out."""
+    last = rows.shape[0] - 1
+    for i in range(out.shape[0]):
+        fill_tile(rows, i * LANES, last, tile[0])
+        product(matrix, start, tile, out[i : i + 1])
+
+
+@inner
+def square_rows(rows, start, centers, out):
+    """The same for one tile, row by row: four centers at a time."""
+    zero, last = rows.dtype.type(0.0), rows.shape[0] - 1
+    for lane in range(LANES):
+        row = rows[start + lane if start + lane < last else last]
+        for k in range(0, centers.shape[0], 4):
+            c0, c1 = centers[k], centers[k + 1]
+            c2, c3 = centers[k + 2], centers[k + 3]
+            s0 = s1 = s2 = s3 = zero
             for j in range(row.shape[0]):
-                difference = row[j] - centers[k, j]
-                total += difference * difference
-            out[tile, k, lane] = total
+                d0, d1 = row[j] - c0[j], row[j] - c1[j]
+                d2, d3 = row[j] - c2[j], row[j] - c3[j]
+                s0 += d0 * d0
+                s1 += d1 * d1
+                s2 += d2 * d2
+                s3 += d3 * d3
+            out[k, lane], out[k + 1, lane] = s0, s1
+            out[k + 2, lane], out[k + 3, lane] = s2, s3
 
 
 @kernel
@@ -156,17 +209,17 @@ def store(tiles, out):
             out[i, j] = tiles[tile, j, lane]
 
 
-@kernel
+@inner
 def four(values, j):
     """Four neighbours."""
     return values[j], values[j + 1], values[j + 2], values[j + 3]
 
 
-@lanewise
-def squared_differences(x, c):
-    """Squared distance of four coordinates."""
+@inner_lanewise
+def plus_squares(total, x, c):
+    """Add the squared distance of four coordinates."""
     p, q, r, s = x[0] - c[0], x[1] - c[1], x[2] - c[2], x[3] - c[3]
-    return p * p + q * q + r * r + s * s
+    return total + p * p + q * q + r * r + s * s
 
 
 @lanewise
@@ -184,10 +237,10 @@ def squares_of_seen(tiles, centers, out):
                         squared[lane] += difference * difference
 
 
-@lanewise
-def inner_product(x, c):
-    """Inner product of four coordinates."""
-    return x[0] * c[0] + x[1] * c[1] + x[2] * c[2] + x[3] * c[3]
+@inner_lanewise
+def plus_products(total, x, c):
+    """Add the inner product of four coordinates."""
+    return total + x[0] * c[0] + x[1] * c[1] + x[2] * c[2] + x[3] * c[3]
 
 
 @lanewise
@@ -196,63 +249,58 @@ def squares(tiles, centers, out):
     zero = tiles.dtype.type(0.0)
     for tile in range(tiles.shape[0]):
         rows, values = tiles[tile], out[tile]
-        for k in range(centers.shape[0]):
-            for lane in range(LANES):
-                values[k, lane] = zero
         for first in range(0, centers.shape[1], CHUNK):
             beyond = min(first + CHUNK, centers.shape[1])
             for k in range(0, centers.shape[0], 4):
                 o0, o1, o2, o3 = values[k], values[k + 1], values[k + 2], values[k + 3]
+                if first == 0:
+                    for lane in range(LANES):
+                        o0[lane] = o1[lane] = o2[lane] = o3[lane] = zero
                 for j in range(first, beyond, 4):
                     x0, x1, x2, x3 = rows[j], rows[j + 1], rows[j + 2], rows[j + 3]
                     c0, c1 = four(centers[k], j), four(centers[k + 1], j)
                     c2, c3 = four(centers[k + 2], j), four(centers[k + 3], j)
                     for lane in range(LANES):
                         x = x0[lane], x1[lane], x2[lane], x3[lane]
-                        o0[lane] += squared_differences(x, c0)
-                        o1[lane] += squared_differences(x, c1)
-                        o2[lane] += squared_differences(x, c2)
-                        o3[lane] += squared_differences(x, c3)
+                        o0[lane] = plus_squares(o0[lane], x, c0)
+                        o1[lane] = plus_squares(o1[lane], x, c1)
+                        o2[lane] = plus_squares(o2[lane], x, c2)
+                        o3[lane] = plus_squares(o3[lane], x, c3)
 
 
 @lanewise
-def product(matrix, tiles, out):
-    """Write matrix @ tile into out."""
-    zero = tiles.dtype.type(0.0)
+def product(matrix, start, tiles, out):
+    """Write start + matrix @ tile into out."""
     for tile in range(tiles.shape[0]):
         rows, values = tiles[tile], out[tile]
-        for k in range(matrix.shape[0]):
-            for lane in range(LANES):
-                values[k, lane] = zero
         for first in range(0, matrix.shape[1], CHUNK):
             beyond = min(first + CHUNK, matrix.shape[1])
             for k in range(0, matrix.shape[0], 4):
                 o0, o1, o2, o3 = values[k], values[k + 1], values[k + 2], values[k + 3]
+                if first == 0:
+                    s0, s1, s2, s3 = four(start, k)
+                    for lane in range(LANES):
+                        o0[lane], o1[lane], o2[lane], o3[lane] = s0, s1, s2, s3
                 for j in range(first, beyond, 4):
                     x0, x1, x2, x3 = rows[j], rows[j + 1], rows[j + 2], rows[j + 3]
                     c0, c1 = four(matrix[k], j), four(matrix[k + 1], j)
                     c2, c3 = four(matrix[k + 2], j), four(matrix[k + 3], j)
                     for lane in range(LANES):
                         x = x0[lane], x1[lane], x2[lane], x3[lane]
-                        o0[lane] += inner_product(x, c0)
-                        o1[lane] += inner_product(x, c1)
-                        o2[lane] += inner_product(x, c2)
-                        o3[lane] += inner_product(x, c3)
+                        o0[lane] = plus_products(o0[lane], x, c0)
+                        o1[lane] = plus_products(o1[lane], x, c1)
+                        o2[lane] = plus_products(o2[lane], x, c2)
+                        o3[lane] = plus_products(o3[lane], x, c3)
 
 
-@kernel
-def scaled(x, a):
-    """Four numbers times one."""
-    return x[0] * a, x[1] * a, x[2] * a, x[3] * a
+@inner
+def plus_scaled(totals, x, a):
+    """Four totals, to which four numbers times one are added."""
+    p, q, r, s = totals
+    return p + x[0] * a, q + x[1] * a, r + x[2] * a, s + x[3] * a
 
 
-@kernel
-def plus(x, y):
-    """The sum of four numbers and four."""
-    return x[0] + y[0], x[1] + y[1], x[2] + y[2], x[3] + y[3]
-
-
-@kernel
+@inner
 def add_to(values, j, x):
     """Add four numbers to neighbours."""
     values[j] += x[0]
@@ -275,10 +323,10 @@ def add_products(left, right, out):
                 s0 = s1 = s2 = s3 = zeros
                 for lane in range(LANES):
                     x = x0[lane], x1[lane], x2[lane], x3[lane]
-                    s0 = plus(s0, scaled(x, a0[lane]))
-                    s1 = plus(s1, scaled(x, a1[lane]))
-                    s2 = plus(s2, scaled(x, a2[lane]))
-                    s3 = plus(s3, scaled(x, a3[lane]))
+                    s0 = plus_scaled(s0, x, a0[lane])
+                    s1 = plus_scaled(s1, x, a1[lane])
+                    s2 = plus_scaled(s2, x, a2[lane])
+                    s3 = plus_scaled(s3, x, a3[lane])
                 add_to(out[k], j, s0)
                 add_to(out[k + 1], j, s1)
                 add_to(out[k + 2], j, s2)

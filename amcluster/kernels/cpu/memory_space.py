@@ -17,12 +17,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import GAUSSIAN
 from ._jit import kernel, lanewise, part
+from .expansion import expands
 from .lanes import (
     LANES,
     add_products,
     add_weighted,
+    aligned_zeros,
     load,
     padded_matrix,
     product,
@@ -30,10 +31,7 @@ from .lanes import (
     take,
     times,
 )
-from .posterior import to_posteriors
-
-# Inner products cancel where differences would not. What that may cost, in nats.
-LOGIT_ERROR = 1e-3
+from .posterior import to_exponentials
 
 
 def pays(memories, dynamics):
@@ -43,11 +41,7 @@ def pays(memories, dynamics):
     """
     n_clusters, n_features = memories.centers.shape
     few = dynamics.n_steps > 1 and 2 * n_clusters <= 3 * n_features
-    if not few or dynamics.holes or memories.likelihood != GAUSSIAN:
-        return False
-    largest = np.square(memories.centers).sum(axis=1).max()
-    eps = np.finfo(memories.centers.dtype).eps
-    return largest * memories.beta * eps < LOGIT_ERROR
+    return few and not dynamics.holes and expands(memories)
 
 
 class Network(NamedTuple):
@@ -65,6 +59,7 @@ class Network(NamedTuple):
     steps: np.ndarray  # (T,) their sizes
     sees: bool  # whether the first step sees what moves
     all_moves: bool
+    zeros: np.ndarray  # (max(K, D),)
 
     @classmethod
     def of(cls, memories, dynamics):
@@ -79,7 +74,7 @@ class Network(NamedTuple):
             *(centers_m, centers - centers_m, inner_products(centers_m, centers_m)),
             *(np.square(centers).sum(axis=1), (np.square(centers) * seen).sum(axis=1)),
             *(moves[:, None], steps, bool((seen * moves).any())),
-            bool(dynamics.moves.all()),
+            *(bool(dynamics.moves.all()), np.zeros(max(centers.shape), centers.dtype)),
         )
 
 
@@ -91,23 +86,25 @@ def inner_products(left, right):
 
 
 class Way(NamedTuple):
-    """The way of a tile of rows, as coefficients of the memories."""
+    """The way of a tile of rows, as coefficients of the memories.
 
-    of_m: np.ndarray  # (K, LANES) x . center over what moves
-    of_f: np.ndarray  # (K, LANES) and over what does not
-    alphas: np.ndarray  # (T + 1, K, LANES)
-    posteriors: np.ndarray  # (T, 1, K, LANES)
+    Of S steps that are kept, step t is found under t modulo S.
+    """
+
+    of_m: np.ndarray  # (1, K, LANES) x . center over what moves
+    of_f: np.ndarray  # (1, K, LANES) and over what does not
+    alphas: np.ndarray  # (S + 1, 1, K, LANES), under t modulo S + 1
+    posteriors: np.ndarray  # (S, 1, K, LANES)
     rests: np.ndarray  # (T + 1,) c_t
 
     @classmethod
-    def empty(cls, network):
-        """Room for a way."""
-        n_steps, dtype = len(network.steps), network.steps.dtype
-        shape = 1, len(network.between), LANES
+    def empty(cls, network, n_steps):
+        """Room for a way, of which so many steps are kept."""
+        dtype, shape = network.steps.dtype, (1, len(network.between), LANES)
         return cls(
-            *(np.zeros(shape, dtype), np.zeros(shape, dtype)),
-            np.zeros((n_steps + 1, *shape), dtype),
-            np.zeros((n_steps, *shape), dtype),
+            *(aligned_zeros(shape, dtype), aligned_zeros(shape, dtype)),
+            aligned_zeros((n_steps + 1, *shape), dtype),
+            aligned_zeros((n_steps, *shape), dtype),
             np.append(dtype.type(1), np.cumprod(1 - network.steps)).astype(dtype),
         )
 
@@ -115,36 +112,46 @@ class Way(NamedTuple):
 @part
 def run(tiles, network, way):
     """Fill the way of a tile."""
-    n_clusters, zero = network.n_clusters, tiles.dtype.type(0.0)
+    n_clusters, one = network.n_clusters, tiles.dtype.type(1.0)
     of_m, of_f, alphas, posteriors, rests = way
-    evidence = np.empty((1, LANES), tiles.dtype)
-    product(network.centers_m, tiles, of_m)
+    n_kept, zero = alphas.shape[0], tiles.dtype.type(0.0)
+    largest, total = np.empty(LANES, tiles.dtype), np.empty(LANES, tiles.dtype)
+    product(network.centers_m, network.zeros, tiles, of_m)
     if not network.all_moves:
-        product(network.centers_f, tiles, of_f)
+        product(network.centers_f, network.zeros, tiles, of_f)
     for t in range(network.steps.shape[0]):
         rest, norms, step = rests[t], network.norms, network.steps[t]
         if t == 0:
             norms = network.first_norms
             rest = rest if network.sees else zero
-        product(network.between, alphas[t], posteriors[t])
+        before, p = alphas[t % n_kept], posteriors[t % posteriors.shape[0]]
+        after = alphas[(t + 1) % n_kept]
+        if t > 0:
+            product(network.between, network.zeros, before, p)
+        else:
+            before.fill(zero)
+            p.fill(zero)
         for k in range(n_clusters):
-            logits, moving, fixed = posteriors[t, 0, k], of_m[0, k], of_f[0, k]
+            logits, moving, fixed = p[0, k], of_m[0, k], of_f[0, k]
             for lane in range(LANES):
                 inner = logits[lane] + fixed[lane] + rest * moving[lane]
                 squared = norms[k] - (inner + inner)
                 logits[lane] = network.log_weights[k] - network.beta * squared
-        to_posteriors(posteriors[t], n_clusters, evidence)
+        to_exponentials(p[0], n_clusters, largest, total)
+        for lane in range(LANES):
+            total[lane] = one / total[lane]
         for k in range(n_clusters):
-            before, toward = alphas[t, 0, k], posteriors[t, 0, k]
-            after = alphas[t + 1, 0, k]
             for lane in range(LANES):
-                after[lane] = before[lane] + step * (toward[lane] - before[lane])
+                share = p[0, k, lane] * total[lane]
+                p[0, k, lane], alpha = share, before[0, k, lane]
+                after[0, k, lane] = alpha + step * (share - alpha)
 
 
 @part
 def change(tiles, network, transposed, way, out):
     """Write v(T) - x over what moves, 0 elsewhere."""
-    product(transposed, way.alphas[-1], out)
+    alpha = way.alphas[network.steps.shape[0] % way.alphas.shape[0]]
+    product(transposed, network.zeros, alpha, out)
     less = way.rests[-1] - tiles.dtype.type(1.0)
     for j in range(tiles.shape[1]):
         factor, values, rows = less * network.moves[j, 0], out[0, j], tiles[0, j]
@@ -170,26 +177,36 @@ def weighted_square(values, w):
 
 def retrieve(rows, memories, dynamics, out):
     """`dynamics.retrieve` through the space of memories."""
-    follow(rows, np.ones(len(rows)), *_outset(memories, dynamics), out)
+    follow(rows, np.ones(len(rows)), *_outset(memories, dynamics, 1), out)
 
 
 def loss(rows, weights, memories, dynamics):
     """`reconstruction.reconstruction_loss` through the space of memories."""
-    return (follow(rows, weights, *_outset(memories, dynamics), rows[:0]),)
+    return (follow(rows, weights, *_outset(memories, dynamics, 1), rows[:0]),)
 
 
-def _outset(memories, dynamics):
-    """The network, its memories as columns, room for a way, for a tile and its end."""
+def _outset(memories, dynamics, n_kept):
+    """The network, its memories as columns, and room for a way and for a tile.
+
+    A tile has its rows, their ends, their weights, and ones.
+    """
     network = Network.of(memories, dynamics)
     transposed = np.ascontiguousarray(network.centers_m.T)
-    tile, end = np.zeros((2, 1, len(transposed), LANES), transposed.dtype)
-    return network, transposed, Way.empty(network), tile, end
+    tile, end = aligned_zeros((2, 1, len(transposed), LANES), transposed.dtype)
+    return (
+        network,
+        transposed,
+        Way.empty(network, n_kept),
+        tile,
+        end,
+        *np.ones((2, 1, LANES)),
+    )
 
 
 @kernel
-def follow(rows, weights, network, transposed, way, tile, end, out):
+def follow(rows, weights, network, transposed, way, tile, end, w, ones, out):
     """Write v(T) of as many rows as `out` has; return the sum of w |v(T) - x|^2."""
-    loss, w = 0.0, np.empty((1, LANES))
+    loss = 0.0
     for start in range(0, rows.shape[0], LANES):
         take(rows, weights, start, tile, w)
         run(tile, network, way)
@@ -230,28 +247,31 @@ class Slopes(NamedTuple):
 
 def gradient(rows, weights, memories, dynamics):
     """`reconstruction.reconstruction_gradient` through the space of memories."""
-    outset = network, *_, way, _, _ = _outset(memories, dynamics)
+    outset = _outset(memories, dynamics, dynamics.n_steps)
+    network, _, way, *_ = outset
     shape, n = network.centers_m.shape, network.n_clusters
     slopes = Slopes(
         *(np.zeros(shape), np.zeros(shape)),
         *(np.zeros_like(network.between, float) for _ in range(2)),
         *(np.zeros(n), np.zeros(n)),
     )
-    back = Back(*(np.zeros_like(way.of_m) for _ in Back._fields))
+    back = Back(*(aligned_zeros(way.of_m.shape, way.of_m.dtype) for _ in range(5)))
     loss = there_and_back(rows, weights, *outset, back, slopes)
     return loss, *gradients(slopes, memories, network)
 
 
 @kernel
-def there_and_back(rows, weights, network, transposed, way, tile, end, back, slopes):
+def there_and_back(
+    rows, weights, network, transposed, way, tile, end, w, ones, back, slopes
+):
     """Take all rows forward and back, adding to the slopes; return the loss."""
-    loss, w, ones = 0.0, np.empty((1, LANES)), np.ones((1, LANES))
+    loss = 0.0
     for start in range(0, rows.shape[0], LANES):
         take(rows, weights, start, tile, w)
         run(tile, network, way)
         change(tile, network, transposed, way, end)
         loss += weighted_square(end, w)
-        go_back(w[0], network, way, back, slopes)
+        go_back(w[0], ones, network, way, back, slopes)
         add_products(back.p, tile, slopes.of_m)
         add_weighted(back.q, ones, slopes.total)
         if not network.all_moves:
@@ -260,13 +280,12 @@ def there_and_back(rows, weights, network, transposed, way, tile, end, back, slo
 
 
 @part
-def go_back(w, network, way, back, slopes):
+def go_back(w, ones, network, way, back, slopes):
     """The adjoint of `run`."""
     gamma, z, r, p, q = back
     n_clusters, last = network.n_clusters, network.steps.shape[0]
     zero, one = z.dtype.type(0.0), z.dtype.type(1.0)
     e, mean = np.empty(LANES, z.dtype), np.empty(LANES, z.dtype)
-    ones = np.ones((1, LANES))
     for lane in range(LANES):
         e[lane] = (w[lane] + w[lane]) * (way.rests[last] - one)
     for k in range(n_clusters):
@@ -278,7 +297,7 @@ def go_back(w, network, way, back, slopes):
         step, sigma, sees = network.steps[t], way.posteriors[t], t > 0 or network.sees
         rest, left = way.rests[t] if sees else zero, one - step
         scale = network.beta + network.beta
-        product(network.between, gamma, z)
+        product(network.between, network.zeros, gamma, z)
         for lane in range(LANES):
             mean[lane] = zero
         for k in range(n_clusters):

@@ -5,9 +5,10 @@ import math
 import numpy as np
 
 from .. import GAUSSIAN
-from ._jit import kernel, lanewise
+from ._jit import inner_lanewise, kernel, lanewise, part
 from .elementary import exp, log
-from .lanes import LANES, distances, store
+from .expansion import expanded, expands
+from .lanes import LANES, by_row, distances, products, store
 from .likelihoods import log_kernel
 
 
@@ -58,12 +59,11 @@ def logits_of(rows, memories):
     return values
 
 
-def posteriors_of(rows, memories):
-    """Posteriors in tiles, and the log evidence in lanes."""
-    values = logits_of(rows, memories)
-    evidence = np.empty((len(values), LANES), values.dtype)
-    to_posteriors(values, len(memories.log_weights), evidence)
-    return values, evidence
+def relative_logits_of(rows, memories):
+    """Logits in tiles, but for what is the same for all memories."""
+    if expands(memories) and not by_row(memories.centers):
+        return products(rows, *expanded(memories))
+    return logits_of(rows, memories)
 
 
 @lanewise
@@ -84,61 +84,67 @@ def to_logits(values, memories):
                     lanes[lane] = log_weight + log_kernel(lanes[lane], memories)
 
 
-@lanewise
+@inner_lanewise
 def largest_of(logits, n_clusters, out):
     """Write the largest logit of each lane of a tile."""
     for lane in range(LANES):
         out[lane] = logits[0, lane]
     for k in range(1, n_clusters):
         for lane in range(LANES):
-            out[lane] = max(out[lane], logits[k, lane])
+            out[lane] = logits[k, lane] if logits[k, lane] > out[lane] else out[lane]
 
 
-@kernel
+@part
 def resolution(logits):
-    """Logits that differ by no more than rounding count as equal."""
-    return logits.dtype.type(-4.0 * np.finfo(logits.dtype).eps)
+    """Logits that differ by no more than rounding, four epsilon, count as equal."""
+    return logits.dtype.type(-(2.0**-21) if logits.itemsize == 4 else -(2.0**-50))
+
+
+@inner_lanewise
+def to_exponentials(logits, n_clusters, largest, total):
+    """Turn the logits of a tile into exp(logit - largest); write their sum, and those.
+
+    What the tile has beyond the memories becomes 0. Where all logits are -infinity, too
+    far away for the dtype, no memory is preferred: their differences are not numbers,
+    and count as no difference.
+    """
+    one, equal = logits.dtype.type(1.0), resolution(logits)
+    largest_of(logits, n_clusters, largest)
+    for lane in range(LANES):
+        total[lane] = 0.0
+    for k in range(n_clusters):
+        for lane in range(LANES):
+            below = logits[k, lane] - largest[lane]
+            value = exp(below) if below < equal else one
+            logits[k, lane] = value
+            total[lane] += value
+    for k in range(n_clusters, logits.shape[0]):
+        for lane in range(LANES):
+            logits[k, lane] = 0.0
 
 
 @lanewise
 def to_posteriors(logits, n_clusters, evidence):
-    """Turn logits into posteriors; write their logsumexp into evidence.
-
-    What the tiles have beyond the memories becomes 0. Where all logits are -infinity,
-    too far away for the dtype, no memory is preferred: their differences are not
-    numbers, and count as no difference.
-    """
-    one, equal = logits.dtype.type(1.0), resolution(logits)
+    """Turn logits into posteriors; write their logsumexp into evidence."""
     total = np.empty(LANES, logits.dtype)
     for tile in range(logits.shape[0]):
         values, largest = logits[tile], evidence[tile]
-        largest_of(values, n_clusters, largest)
-        for lane in range(LANES):
-            total[lane] = 0.0
-        for k in range(n_clusters):
-            for lane in range(LANES):
-                below = values[k, lane] - largest[lane]
-                value = exp(below) if below < equal else one
-                values[k, lane] = value
-                total[lane] += value
+        to_exponentials(values, n_clusters, largest, total)
         for lane in range(LANES):
             largest[lane] += log(total[lane])
-            total[lane] = one / total[lane]
+            total[lane] = logits.dtype.type(1.0) / total[lane]
         for k in range(n_clusters):
             for lane in range(LANES):
                 values[k, lane] *= total[lane]
-        for k in range(n_clusters, values.shape[0]):
-            for lane in range(LANES):
-                values[k, lane] = 0.0
 
 
 @kernel
 def largest_logit(logits, n_clusters, out):
     """Write the number of the largest logit of each lane into out (n_rows,).
 
-    It takes for equal what `to_posteriors` takes for equal: the two never disagree.
+    It takes for equal what `to_exponentials` takes for equal: the two never disagree.
     """
-    best, largest = np.zeros(LANES, np.int32), np.empty(LANES, logits.dtype)
+    best, largest = np.empty(LANES, np.int32), np.empty(LANES, logits.dtype)
     equal = resolution(logits)
     for tile in range(logits.shape[0]):
         largest_of(logits[tile], n_clusters, largest)
@@ -148,8 +154,9 @@ def largest_logit(logits, n_clusters, out):
                 if not values[lane] - largest[lane] < equal:
                     best[lane] = number
         start = tile * LANES
-        for lane in range(min(LANES, out.shape[0] - start)):
-            out[start + lane] = best[lane]
+        for lane in range(LANES):
+            if start + lane < out.shape[0]:
+                out[start + lane] = best[lane]
 
 
 def logits(rows, memories, out):
@@ -159,17 +166,22 @@ def logits(rows, memories, out):
 
 def posterior(rows, memories, out):
     """Write p(k | x) into out (n_rows, n_clusters)."""
-    store(posteriors_of(rows, memories)[0], out)
+    values = relative_logits_of(rows, memories)
+    to_posteriors(values, len(memories.log_weights), np.empty_like(values[:, 0]))
+    store(values, out)
 
 
 def label(rows, memories, out):
     """Write argmax_k p(k | x) into out (n_rows,); of equal ones the first."""
-    largest_logit(logits_of(rows, memories), len(memories.log_weights), out)
+    values = relative_logits_of(rows, memories)
+    largest_logit(values, len(memories.log_weights), out)
 
 
 def log_evidence(rows, memories, out):
     """Write logsumexp_k of the logits into out (n_rows,)."""
-    _, evidence = posteriors_of(rows, memories)
+    values = logits_of(rows, memories)
+    evidence = np.empty_like(values[:, 0])
+    to_posteriors(values, len(memories.log_weights), evidence)
     out[:] = evidence.ravel()[: len(out)]
 
 

@@ -26,6 +26,7 @@ from .lanes import (
     LANES,
     add_products,
     add_weighted,
+    aligned_zeros,
     load,
     load_lanes,
     padded_matrix,
@@ -89,7 +90,7 @@ class Path(NamedTuple):
             *((n_steps + 1, *of_state), (n_steps, *of_state), (n_steps, *of_memories)),
             *(of_state, of_state, of_state, of_memories),
         )
-        return cls(*(np.zeros(shape, centers.dtype) for shape in shapes))
+        return cls(*(aligned_zeros(shape, centers.dtype) for shape in shapes))
 
 
 class Slopes(NamedTuple):
@@ -107,6 +108,7 @@ def run(plan, tile, memories, centers, transposed, path):
     states, means, posteriors = path.states, path.means, path.posteriors
     this, plan_tile = slice(tile, tile + 1), min(tile, plan.first.shape[0] - 1)
     evidence = np.empty((1, LANES), centers.dtype)
+    zeros = np.zeros(centers.shape[1], centers.dtype)
     for j in range(centers.shape[1]):
         for lane in range(LANES):
             states[0, 0, j, lane] = plan.starts[tile, j, lane]
@@ -120,7 +122,7 @@ def run(plan, tile, memories, centers, transposed, path):
             squares(states[t], centers, posteriors[t])
         to_logits(posteriors[t], memories)
         to_posteriors(posteriors[t], memories.log_weights.shape[0], evidence)
-        product(transposed, posteriors[t], means[t])
+        product(transposed, zeros, posteriors[t], means[t])
         for j in range(centers.shape[1]):
             before, toward, size = states[t, 0, j], means[t, 0, j], steps[j]
             after = states[t + 1, 0, j]
@@ -146,6 +148,7 @@ def run_back(plan, tile, w, memories, centers, transposed, path, slopes):
     n_clusters, plan_tile = memories.log_weights.shape[0], plan.first.shape[0] - 1
     plan_tile, ones = min(tile, plan_tile), np.ones((1, LANES))
     seen, mean = plan.seen[plan_tile], np.empty(LANES, g.dtype)
+    zeros = np.zeros(max(centers.shape[0], centers.shape[1]), centers.dtype)
     for j in range(g.shape[1]):
         for lane in range(LANES):
             g[0, j, lane] *= w[lane] + w[lane]
@@ -159,7 +162,7 @@ def run_back(plan, tile, w, memories, centers, transposed, path, slopes):
                 moved[lane] = size[lane] * left[lane]
                 left[lane] -= moved[lane]
                 mean[lane] += u[lane] * moved[lane]
-        product(centers, h, along)
+        product(centers, zeros, h, along)
         for k in range(n_clusters):
             slope, p = along[0, k], posteriors[t, 0, k]
             for lane in range(LANES):
@@ -172,7 +175,7 @@ def run_back(plan, tile, w, memories, centers, transposed, path, slopes):
         if t > 0:
             add_products(along, states[t], slopes.centers)
             add_weighted(along, ones, slopes.later)
-            product(transposed, along, back)
+            product(transposed, zeros, along, back)
             for j in range(g.shape[1]):
                 for lane in range(LANES):
                     g[0, j, lane] += back[0, j, lane]

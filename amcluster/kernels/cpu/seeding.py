@@ -38,7 +38,8 @@ def shorten(squared, weights, closest, nearer):
     for i in range(nearer.shape[0]):
         tile, lane = i // LANES, i % LANES
         for k in range(nearer.shape[1]):
-            nearer[i, k] = min(squared[tile, k, lane], closest[i])
+            distance = squared[tile, k, lane]
+            nearer[i, k] = distance if distance < closest[i] else closest[i]
             totals[k] += weights[i] * nearer[i, k]
     return totals
 
@@ -51,43 +52,31 @@ def nearest(rows, weights, memories, holes, labels, first, second):
     """
     squared, n_clusters = distances_seen(rows, memories, holes), len(memories.centers)
     two_nearest(squared, n_clusters, labels, first, second)
-    return fall_to(rows, weights, holes, n_clusters, labels, first)
-
-
-@kernel
-def fall_to(rows, weights, holes, n_clusters, labels, first):
-    """What falls to each center."""
-    counts, inertia = np.zeros(n_clusters), np.zeros(n_clusters)
-    sums = np.zeros((n_clusters, rows.shape[1]))
-    seen = np.zeros((n_clusters, rows.shape[1]))
-    for i in range(rows.shape[0]):
-        counts[labels[i]] += weights[i]
-        inertia[labels[i]] += weights[i] * first[i]
-    if holes:
-        add_seen(rows, weights, labels, sums, seen)
-    else:
-        add_rows(rows, weights, labels, sums)
+    if not holes:
+        counts, sums, inertia = fall_to(rows, weights, n_clusters, labels, first)
+        return counts, sums, inertia, np.zeros_like(sums)
+    hidden = np.isnan(rows)
+    seen, shown = (
+        (~hidden).astype(rows.dtype),
+        np.where(hidden, rows.dtype.type(0), rows),
+    )
+    _, seen, _ = fall_to(seen, weights, n_clusters, labels, first)
+    counts, sums, inertia = fall_to(shown, weights, n_clusters, labels, first)
     return counts, sums, inertia, seen
 
 
 @kernel
-def add_rows(rows, weights, labels, sums):
-    """Add weighted rows to the sums of their labels."""
+def fall_to(rows, weights, n_clusters, labels, first):
+    """What falls to each center."""
+    counts, inertia = np.zeros(n_clusters), np.zeros(n_clusters)
+    sums = np.zeros((n_clusters, rows.shape[1]))
     for i in range(rows.shape[0]):
         k, weight = labels[i], weights[i]
+        counts[k] += weight
+        inertia[k] += weight * first[i]
         for j in range(rows.shape[1]):
             sums[k, j] += weight * rows[i, j]
-
-
-@kernel
-def add_seen(rows, weights, labels, sums, seen):
-    """As `add_rows`, of what is not NaN, and what is seen."""
-    for i in range(rows.shape[0]):
-        k, weight = labels[i], weights[i]
-        for j in range(rows.shape[1]):
-            if rows[i, j] == rows[i, j]:
-                sums[k, j] += weight * rows[i, j]
-                seen[k, j] += weight
+    return counts, sums, inertia
 
 
 @kernel
@@ -104,14 +93,17 @@ def two_nearest(squared, n_clusters, labels, first, second):
             number, values = np.int32(k), squared[tile, k]
             for lane in range(LANES):
                 distance, least = values[lane], nearer[lane]
-                next_one[lane] = min(next_one[lane], max(distance, least))
-                best[lane] = number if distance < least else best[lane]
-                nearer[lane] = min(distance, least)
-        start = tile * LANES
-        for lane in range(min(LANES, labels.shape[0] - start)):
-            labels[start + lane] = best[lane]
-            first[start + lane] = nearer[lane]
-            second[start + lane] = next_one[lane]
+                closer = distance < least
+                other = least if closer else distance
+                next_one[lane] = other if other < next_one[lane] else next_one[lane]
+                best[lane] = number if closer else best[lane]
+                nearer[lane] = distance if closer else least
+        for lane in range(LANES):
+            i = tile * LANES + lane
+            if i < labels.shape[0]:
+                labels[i] = best[lane]
+                first[i] = nearer[lane]
+                second[i] = next_one[lane]
 
 
 def swap_costs(rows, weights, memories, n_clusters, holes, labels, first, second):
@@ -135,7 +127,8 @@ def swap(squared, weights, shape, labels, first, second):
         tile, lane = i // LANES, i % LANES
         for c in range(shape[0]):
             distance = squared[tile, c, lane]
-            stays = min(distance, first[i])
+            stays = distance if distance < first[i] else first[i]
+            moves = distance if distance < second[i] else second[i]
             kept[c] += weights[i] * stays
-            extra[c, labels[i]] += weights[i] * (min(distance, second[i]) - stays)
+            extra[c, labels[i]] += weights[i] * (moves - stays)
     return kept, extra
