@@ -2,14 +2,16 @@
 
 import numpy as np
 
-from ._jit import kernel
+from ._jit import inner, kernel
 from .lanes import (
     LANES,
     add_products,
     load,
     padded_matrix,
-    squared_distances,
+    room,
+    squares,
     store,
+    take,
     times,
 )
 from .likelihoods import pull
@@ -23,53 +25,67 @@ def expectation(rows, weights, memories, pulled):
     evidence, the sums of w p and of u (K,), of u x (K, D), and of u |x - center|^2.
     """
     n_clusters, n_features = memories.centers.shape
-    tiles, centers = load(rows), padded_matrix(memories.centers)
-    squared, evidence = squared_distances(tiles, centers), np.empty_like(tiles[:, 0])
-    p, sums = squared.copy(), np.zeros(centers.shape)
-    to_logits(p, memories)
-    to_posteriors(p, n_clusters, evidence)
-    totals = pull_rows(squared, p, evidence, weights, memories, pulled)
-    add_products(p, tiles, sums)
+    tile, centers = load(rows[:1]), padded_matrix(memories.centers)
+    squared, p = room(tile, n_clusters), room(tile, n_clusters)
+    sums = np.zeros(centers.shape)
+    totals = expect(rows, weights, memories, centers, tile, squared, p, sums, pulled)
     return *totals[:3], sums[:n_clusters, :n_features], totals[3]
 
 
 # Sums are allocated where they are added up, so that those of two threads do not lie
 # in the same line of the cache.
 @kernel
-def pull_rows(squared, p, evidence, weights, memories, pulled):
-    """Turn the posteriors into u, and write its sums over memories.
+def expect(rows, weights, memories, centers, tile, squared, p, sums, pulled):
+    """Add to the sums of u x, and write those of u over memories.
 
     Returns the sums of w times the evidence, of w p, of u, and of u times the squared
     distances.
     """
     n_clusters = memories.log_weights.shape[0]
     counts, pulls = np.zeros(n_clusters), np.zeros(n_clusters)
-    w, of_row = np.empty(LANES), np.empty(LANES)
-    total, total_squares = 0.0, 0.0
-    for tile in range(p.shape[0]):
-        start = tile * LANES
-        n_rows = min(LANES, weights.shape[0] - start)
-        for lane in range(LANES):
-            w[lane] = weights[start + lane] if lane < n_rows else 0.0
-            of_row[lane] = 0.0
-            total += w[lane] * evidence[tile, lane]
+    w, evidence = np.empty((1, LANES)), np.empty((1, LANES), rows.dtype)
+    of_row, total, total_squares = np.empty(LANES), 0.0, 0.0
+    for start in range(0, rows.shape[0], LANES):
+        take(rows, weights, start, tile, w)
+        squares(tile, centers, squared)
         for k in range(n_clusters):
-            squares, posteriors = squared[tile, k], p[tile, k]
-            count, pulled_by, square = 0.0, 0.0, 0.0
             for lane in range(LANES):
-                share = w[lane] * posteriors[lane]
-                u = share * pull(squares[lane], memories)
-                posteriors[lane] = u
-                of_row[lane] += u
-                count += share
-                pulled_by += u
-                square += u * squares[lane]
-            counts[k] += count
-            pulls[k] += pulled_by
-            total_squares += square
-        for lane in range(n_rows):
-            pulled[start + lane] = of_row[lane]
+                p[0, k, lane] = squared[0, k, lane]
+        to_logits(p, memories)
+        to_posteriors(p, n_clusters, evidence)
+        for lane in range(LANES):
+            total += w[0, lane] * evidence[0, lane]
+        total_squares += pull_lanes(
+            squared[0], p[0], w[0], memories, counts, pulls, of_row
+        )
+        add_products(p, tile, sums)
+        for lane in range(LANES):
+            if start + lane < rows.shape[0]:
+                pulled[start + lane] = of_row[lane]
     return total, counts, pulls, total_squares
+
+
+@inner
+def pull_lanes(squared, p, w, memories, counts, pulls, of_row):
+    """Turn posteriors into u; add to its sums; return that of u |x - center|^2."""
+    total_squares = 0.0
+    for lane in range(LANES):
+        of_row[lane] = 0.0
+    for k in range(counts.shape[0]):
+        squares, posteriors = squared[k], p[k]
+        count, pulled_by, square = 0.0, 0.0, 0.0
+        for lane in range(LANES):
+            share = w[lane] * posteriors[lane]
+            u = share * pull(squares[lane], memories)
+            posteriors[lane] = u
+            of_row[lane] += u
+            count += share
+            pulled_by += u
+            square += u * squares[lane]
+        counts[k] += count
+        pulls[k] += pulled_by
+        total_squares += square
+    return total_squares
 
 
 def project(rows, memories, matrix, out):

@@ -14,6 +14,7 @@ be compiled anew in every process.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,8 +27,10 @@ LINE = 64  # bytes of a line of the cache
 # Features that all memories meet before the next ones are looked at: they stay in the
 # first cache.
 CHUNK = 32
-# Where so many times the centers are no more than the features (or than so many), rows
-# come one after the other, along their features: bringing them into tiles costs more.
+# Rows meet centers as lanes of a tile, or one after the other along their features:
+# where so many times the centers are no more than the features (or than so many), it
+# costs more to bring them into tiles. Of rows with holes, NaN, what is seen is met.
+AS_TILES, AS_ROWS, AS_SEEN = 0, 1, 2
 FEW, MANY = 16, 512
 
 
@@ -77,26 +80,29 @@ def load(rows):
     return tiles
 
 
+class Meeting(NamedTuple):
+    """How rows meet centers, and room for a tile of them and for its distances."""
+
+    how: int  # AS_TILES, AS_ROWS or AS_SEEN
+    centers: np.ndarray  # (K, D) padded
+    tile: np.ndarray  # (1, D, LANES)
+    squared: np.ndarray  # (1, K, LANES)
+
+    @classmethod
+    def of(cls, centers, holes=False):
+        """The meeting with these centers."""
+        n_centers, n_features = centers.shape
+        few = n_centers * FEW <= min(n_features, MANY)
+        how = AS_SEEN if holes else AS_ROWS if few else AS_TILES
+        tile = aligned_zeros((1, padded(n_features), LANES), centers.dtype)
+        return cls(how, padded_matrix(centers), tile, room(tile, n_centers))
+
+
 def distances(rows, centers):
     """|row - center|^2 in tiles, without the rows in tiles."""
-    n_tiles, (n_centers, n_features) = -(-len(rows) // LANES), centers.shape
-    out = aligned((n_tiles, padded(n_centers), LANES), rows.dtype)
-    tile = aligned_zeros((1, padded(n_features), LANES), rows.dtype)
-    square_tiles(rows, by_row(centers), padded_matrix(centers), tile, out)
-    return out
-
-
-def by_row(centers):
-    """Whether it costs less to take one row after the other."""
-    n_centers, n_features = centers.shape
-    return n_centers * FEW <= min(n_features, MANY)
-
-
-def products(rows, matrix, start):
-    """start + matrix @ row in tiles, without the rows in tiles; padded matrix."""
-    out = aligned((-(-len(rows) // LANES), len(matrix), LANES), rows.dtype)
-    tile = aligned_zeros((1, matrix.shape[1], LANES), rows.dtype)
-    product_tiles(rows, matrix, start, tile, out)
+    shape = -(-len(rows) // LANES), padded(len(centers)), LANES
+    out = aligned(shape, rows.dtype)
+    square_tiles(rows, Meeting.of(centers), out)
     return out
 
 
@@ -111,13 +117,6 @@ def times(matrix, tiles):
     """matrix @ tile, for each tile."""
     out = room(tiles, len(matrix))
     product(matrix, np.zeros(len(matrix), matrix.dtype), tiles, out)
-    return out
-
-
-def squared_distances(tiles, centers):
-    """|x - center|^2 for padded centers."""
-    out = room(tiles, len(centers))
-    squares(tiles, centers, out)
     return out
 
 
@@ -159,24 +158,23 @@ def take(rows, weights, start, tile, w):
 
 
 @kernel
-def square_tiles(rows, by_row, centers, tile, out):
+def square_tiles(rows, meeting, out):
     """Write |row - center|^2 into out."""
-    last = rows.shape[0] - 1
     for i in range(out.shape[0]):
-        if by_row:
-            square_rows(rows, i * LANES, centers, out[i])
-        else:
-            fill_tile(rows, i * LANES, last, tile[0])
-            squares(tile, centers, out[i : i + 1])
+        square_tile(rows, i * LANES, meeting, out[i : i + 1])
 
 
-@kernel
-def product_tiles(rows, matrix, start, tile, out):
-    """Write start + matrix @ row into out."""
-    last = rows.shape[0] - 1
-    for i in range(out.shape[0]):
-        fill_tile(rows, i * LANES, last, tile[0])
-        product(matrix, start, tile, out[i : i + 1])
+@inner
+def square_tile(rows, start, meeting, out):
+    """Write |row - center|^2 of the rows from `start` on into a tile."""
+    if meeting.how == AS_ROWS:
+        square_rows(rows, start, meeting.centers, out[0])
+        return
+    fill_tile(rows, start, rows.shape[0] - 1, meeting.tile[0])
+    if meeting.how == AS_TILES:
+        squares(meeting.tile, meeting.centers, out)
+    else:
+        squares_of_seen(meeting.tile, meeting.centers, out)
 
 
 @inner
@@ -228,9 +226,10 @@ def squares_of_seen(tiles, centers, out):
     for tile in range(tiles.shape[0]):
         for k in range(centers.shape[0]):
             squared = out[tile, k]
-            for lane in range(LANES):
-                squared[lane] = 0.0
             for j in range(centers.shape[1]):
+                if j == 0:
+                    for lane in range(LANES):
+                        squared[lane] = 0.0
                 for lane in range(LANES):
                     difference = tiles[tile, j, lane] - centers[k, j]
                     if difference == difference:

@@ -128,11 +128,11 @@ def run(tiles, network, way):
         after = alphas[(t + 1) % n_kept]
         if t > 0:
             product(network.between, network.zeros, before, p)
-        else:
-            before.fill(zero)
-            p.fill(zero)
         for k in range(n_clusters):
             logits, moving, fixed = p[0, k], of_m[0, k], of_f[0, k]
+            if t == 0:
+                for lane in range(LANES):
+                    logits[lane] = before[0, k, lane] = zero
             for lane in range(LANES):
                 inner = logits[lane] + fixed[lane] + rest * moving[lane]
                 squared = norms[k] - (inner + inner)

@@ -5,10 +5,19 @@ import math
 import numpy as np
 
 from .. import GAUSSIAN
-from ._jit import inner_lanewise, kernel, lanewise, part
+from ._jit import inner, inner_lanewise, kernel, lanewise, part
 from .elementary import exp, log
 from .expansion import expanded, expands
-from .lanes import LANES, by_row, distances, products, store
+from .lanes import (
+    AS_TILES,
+    LANES,
+    Meeting,
+    distances,
+    fill_tile,
+    product,
+    square_tile,
+    store,
+)
 from .likelihoods import log_kernel
 
 
@@ -57,13 +66,6 @@ def logits_of(rows, memories):
     values = distances(rows, memories.centers)
     to_logits(values, memories)
     return values
-
-
-def relative_logits_of(rows, memories):
-    """Logits in tiles, but for what is the same for all memories."""
-    if expands(memories) and not by_row(memories.centers):
-        return products(rows, *expanded(memories))
-    return logits_of(rows, memories)
 
 
 @lanewise
@@ -138,25 +140,19 @@ def to_posteriors(logits, n_clusters, evidence):
                 values[k, lane] *= total[lane]
 
 
-@kernel
-def largest_logit(logits, n_clusters, out):
-    """Write the number of the largest logit of each lane into out (n_rows,).
+@inner
+def largest_logit(logits, n_clusters, largest, best):
+    """Write the number of the largest logit of each lane of a tile.
 
     It takes for equal what `to_exponentials` takes for equal: the two never disagree.
     """
-    best, largest = np.empty(LANES, np.int32), np.empty(LANES, logits.dtype)
     equal = resolution(logits)
-    for tile in range(logits.shape[0]):
-        largest_of(logits[tile], n_clusters, largest)
-        for k in range(n_clusters - 1, -1, -1):
-            number, values = np.int32(k), logits[tile, k]
-            for lane in range(LANES):
-                if not values[lane] - largest[lane] < equal:
-                    best[lane] = number
-        start = tile * LANES
+    largest_of(logits, n_clusters, largest)
+    for k in range(n_clusters - 1, -1, -1):
+        number, values = np.int32(k), logits[k]
         for lane in range(LANES):
-            if start + lane < out.shape[0]:
-                out[start + lane] = best[lane]
+            if not values[lane] - largest[lane] < equal:
+                best[lane] = number
 
 
 def logits(rows, memories, out):
@@ -166,15 +162,59 @@ def logits(rows, memories, out):
 
 def posterior(rows, memories, out):
     """Write p(k | x) into out (n_rows, n_clusters)."""
-    values = relative_logits_of(rows, memories)
-    to_posteriors(values, len(memories.log_weights), np.empty_like(values[:, 0]))
-    store(values, out)
+    meeting, by_products, start = _meeting(rows, memories)
+    posterior_tiles(rows, memories, meeting, by_products, start, out)
 
 
 def label(rows, memories, out):
     """Write argmax_k p(k | x) into out (n_rows,); of equal ones the first."""
-    values = relative_logits_of(rows, memories)
-    largest_logit(values, len(memories.log_weights), out)
+    meeting, by_products, start = _meeting(rows, memories)
+    label_tiles(rows, memories, meeting, by_products, start, out)
+
+
+def _meeting(rows, memories):
+    """How logits are found but for what is the same for all memories."""
+    meeting = Meeting.of(memories.centers)
+    by_products = meeting.how == AS_TILES and expands(memories)
+    start = np.zeros(len(meeting.centers), rows.dtype)
+    if by_products:
+        centers, start = expanded(memories)
+        meeting = meeting._replace(centers=centers)
+    return meeting, by_products, start
+
+
+@kernel
+def label_tiles(rows, memories, meeting, by_products, start, out):
+    """`label`, tile by tile."""
+    n_clusters = memories.log_weights.shape[0]
+    best, largest = np.empty(LANES, np.int32), np.empty(LANES, rows.dtype)
+    for first in range(0, rows.shape[0], LANES):
+        logit_tile(rows, first, memories, meeting, by_products, start)
+        largest_logit(meeting.squared[0], n_clusters, largest, best)
+        for lane in range(LANES):
+            if first + lane < out.shape[0]:
+                out[first + lane] = best[lane]
+
+
+@kernel
+def posterior_tiles(rows, memories, meeting, by_products, start, out):
+    """`posterior`, tile by tile."""
+    evidence = np.empty((1, LANES), rows.dtype)
+    for first in range(0, rows.shape[0], LANES):
+        logit_tile(rows, first, memories, meeting, by_products, start)
+        to_posteriors(meeting.squared, memories.log_weights.shape[0], evidence)
+        store(meeting.squared, out[first : first + LANES])
+
+
+@inner
+def logit_tile(rows, first, memories, meeting, by_products, start):
+    """Write the logits of the rows from `first` on, in the place of distances."""
+    if by_products:
+        fill_tile(rows, first, rows.shape[0] - 1, meeting.tile[0])
+        product(meeting.centers, start, meeting.tile, meeting.squared)
+    else:
+        square_tile(rows, first, meeting, meeting.squared)
+        to_logits(meeting.squared, memories)
 
 
 def log_evidence(rows, memories, out):
