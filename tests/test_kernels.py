@@ -530,11 +530,34 @@ def test_both_spaces_agree(monkeypatch, dtype, masked):
         case.close(of_memories, of_data)
 
 
+@pytest.mark.parametrize("shape", SHAPES["cpu"], ids=str)
+@dtypes
+def test_logits_by_products_and_by_differences_agree(monkeypatch, shape, dtype):
+    case, found = Case(shape, dtype), []
+    dynamics = case.free()._replace(n_steps=1)  # not in the space of memories
+    for error in (0.0, np.inf):
+        monkeypatch.setattr(expansion, "LOGIT_ERROR", error)
+        assert expansion.expands(case.memories) == (error > 0)
+        labels = np.empty(case.n_rows, np.intp)
+        proba = np.empty((case.n_rows, case.n_clusters), dtype)
+        ends = np.empty_like(case.X)
+        target().label(case.X, case.memories, labels)
+        target().posterior(case.X, case.memories, proba)
+        target().retrieve(case.X, case.memories, dynamics, ends)
+        found.append((labels, proba, ends))
+    for by_differences, by_products in zip(*found, strict=True):
+        case.close(by_products, by_differences)
+
+
 def test_where_inner_products_would_cancel_they_are_not_used():
     far = Case((9, 4, 3, 5), np.float32)
     assert memory_space.pays(far.memories, far.free())
     moved = far.memories._replace(centers=far.memories.centers + np.float32(1e3))
     assert not memory_space.pays(moved, far.free())
+    proba, expected = np.empty((2, 9, 3), np.float32)
+    target().posterior(far.X, far.memories, expected)
+    target().posterior(far.X + np.float32(1e3), moved, proba)
+    np.testing.assert_allclose(proba, expected, atol=1e-3)
 
 
 @dtypes

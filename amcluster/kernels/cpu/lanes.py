@@ -7,10 +7,15 @@ instructions, and a row's numbers do not depend on the rows beside it. Four memo
 times four features at a time keep the vector registers busy; so matrices and tiles are
 padded with zeros to multiples of four.
 
-The functions here and the few loops beside them are what is compiled; the kernels put
-them together in plain Python, so that each is compiled once, whoever calls it.
-`squares` and `product` are alike because a function that is passed as an argument would
-be compiled anew in every process.
+Kernels go through their rows tile by tile, in room for one tile that they are given:
+what they make of it stays in the cache, and touches no fresh page of memory, which
+takes longer than the arithmetic. `squares` and `product` are alike because a function
+that is passed as an argument would be compiled anew in every process.
+
+Loops over lanes that only write a constant stand inside other loops and behind an
+`if`: alone in a loop over memories they would be unrolled into thousands of
+instructions, again in every kernel that calls the function, and the first fit would
+wait for that.
 """
 
 import math
