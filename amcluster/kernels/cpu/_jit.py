@@ -50,5 +50,8 @@ LANEWISE = OPTIONS | {"fastmath": {"contract", "nsz"}}
 lanewise = numba.njit(**LANEWISE)
 inner_lanewise = numba.njit(**LANEWISE | {"no_cpython_wrapper": True})
 
-# Part of a kernel: compiled with it, and never by itself.
+# Part of a kernel: compiled with it, and never by itself. So should be what sums over
+# lanes or features. A process that compiles a function runs the copy that was compiled
+# by itself; one that finds kernels on disk runs the copy that was optimised with its
+# kernel. Sums that may be reordered need not be the same in both.
 part = numba.njit(inline="always", **OPTIONS)

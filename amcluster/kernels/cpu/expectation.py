@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._jit import inner, kernel
+from ._jit import kernel, part
 from .lanes import (
     LANES,
     add_products,
@@ -65,7 +65,7 @@ def expect(rows, weights, memories, centers, tile, squared, p, sums, pulled):
     return total, counts, pulls, total_squares
 
 
-@inner
+@part
 def pull_lanes(squared, p, w, memories, counts, pulls, of_row):
     """Turn posteriors into u; add to its sums; return that of u |x - center|^2."""
     total_squares = 0.0

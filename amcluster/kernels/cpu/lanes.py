@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import inner, inner_lanewise, kernel, lanewise
+from ._jit import inner, inner_lanewise, kernel, lanewise, part
 
 # With 64 lanes the loops over them are too short to be worth starting: on one core with
 # AVX-512 products then ran at half of this speed.
@@ -169,20 +169,20 @@ def square_tiles(rows, meeting, out):
         square_tile(rows, i * LANES, meeting, out[i : i + 1])
 
 
-@inner
+@part
 def square_tile(rows, start, meeting, out):
     """Write |row - center|^2 of the rows from `start` on into a tile."""
     if meeting.how == AS_ROWS:
         square_rows(rows, start, meeting.centers, out[0])
-        return
-    fill_tile(rows, start, rows.shape[0] - 1, meeting.tile[0])
-    if meeting.how == AS_TILES:
-        squares(meeting.tile, meeting.centers, out)
     else:
-        squares_of_seen(meeting.tile, meeting.centers, out)
+        fill_tile(rows, start, rows.shape[0] - 1, meeting.tile[0])
+        if meeting.how == AS_TILES:
+            squares(meeting.tile, meeting.centers, out)
+        else:
+            squares_of_seen(meeting.tile, meeting.centers, out)
 
 
-@inner
+@part
 def square_rows(rows, start, centers, out):
     """The same for one tile, row by row: four centers at a time."""
     zero, last = rows.dtype.type(0.0), rows.shape[0] - 1

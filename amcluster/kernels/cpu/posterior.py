@@ -206,7 +206,7 @@ def posterior_tiles(rows, memories, meeting, by_products, start, out):
         store(meeting.squared, out[first : first + LANES])
 
 
-@inner
+@part
 def logit_tile(rows, first, memories, meeting, by_products, start):
     """Write the logits of the rows from `first` on, in the place of distances."""
     if by_products:
