@@ -6,6 +6,7 @@ from ._jit import kernel, part
 from .lanes import (
     LANES,
     add_products,
+    aligned_zeros,
     load,
     padded_matrix,
     room,
@@ -27,13 +28,11 @@ def expectation(rows, weights, memories, pulled):
     n_clusters, n_features = memories.centers.shape
     tile, centers = load(rows[:1]), padded_matrix(memories.centers)
     squared, p = room(tile, n_clusters), room(tile, n_clusters)
-    sums = np.zeros(centers.shape)
+    sums = aligned_zeros(centers.shape, float)
     totals = expect(rows, weights, memories, centers, tile, squared, p, sums, pulled)
     return *totals[:3], sums[:n_clusters, :n_features], totals[3]
 
 
-# Sums are allocated where they are added up, so that those of two threads do not lie
-# in the same line of the cache.
 @kernel
 def expect(rows, weights, memories, centers, tile, squared, p, sums, pulled):
     """Add to the sums of u x, and write those of u over memories.

@@ -56,7 +56,8 @@ def aligned(shape, dtype):
     """An array, not filled, that begins where a line of the cache does.
 
     Elsewhere every vector of 64 bytes lies in two lines, and takes twice as long to
-    read or to write. Large arrays of NumPy begin 16 bytes after a line.
+    read or to write. Large arrays of NumPy begin 16 bytes after a line. Sums of two
+    threads that begin so are in no line together.
     """
     n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
     raw = np.empty(n_bytes + LINE, np.uint8)

@@ -251,9 +251,9 @@ def gradient(rows, weights, memories, dynamics):
     network, _, way, *_ = outset
     shape, n = network.centers_m.shape, network.n_clusters
     slopes = Slopes(
-        *(np.zeros(shape), np.zeros(shape)),
-        *(np.zeros_like(network.between, float) for _ in range(2)),
-        *(np.zeros(n), np.zeros(n)),
+        *(aligned_zeros(shape, float) for _ in range(2)),
+        *(aligned_zeros(network.between.shape, float) for _ in range(2)),
+        *(aligned_zeros((n,), float) for _ in range(2)),
     )
     back = Back(*(aligned_zeros(way.of_m.shape, way.of_m.dtype) for _ in range(5)))
     loss = there_and_back(rows, weights, *outset, back, slopes)

@@ -225,8 +225,8 @@ def reconstruction_gradient(rows, weights, memories, dynamics):
     outset = _outset(rows, weights, memories, dynamics)
     shape, n_clusters = padded_matrix(memories.centers).shape, len(memories.centers)
     slopes = Slopes(
-        *(np.zeros(shape), np.zeros(shape)),
-        *(np.zeros(n_clusters), np.zeros(n_clusters)),
+        *(aligned_zeros(shape, float) for _ in range(2)),
+        *(aligned_zeros((n_clusters,), float) for _ in range(2)),
     )
     loss = there_and_back(*outset, slopes)
     n_features = memories.centers.shape[1]

@@ -19,8 +19,8 @@ def potentials(rows, weights, memories, holes, closest, nearer):
     return (shorten(rows, weights, meeting, closest, nearer),)
 
 
-# Sums are allocated where they are added up, so that those of two threads do not lie
-# in the same line of the cache.
+# Sums are allocated where they are added up: no line of the cache then has those of two
+# threads.
 @kernel
 def shorten(rows, weights, meeting, closest, nearer):
     """Write what is nearer; return the sums for each center."""
