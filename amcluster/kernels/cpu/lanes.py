@@ -91,7 +91,7 @@ class Meeting(NamedTuple):
 
     how: int  # AS_TILES, AS_ROWS or AS_SEEN
     centers: np.ndarray  # (K, D) padded
-    tile: np.ndarray  # (1, D, LANES)
+    tile: np.ndarray  # (1, D, LANES), or with AS_ROWS (1, 0, LANES)
     squared: np.ndarray  # (1, K, LANES)
 
     @classmethod
@@ -100,7 +100,8 @@ class Meeting(NamedTuple):
         n_centers, n_features = centers.shape
         few = n_centers * FEW <= min(n_features, MANY)
         how = AS_SEEN if holes else AS_ROWS if few else AS_TILES
-        tile = aligned_zeros((1, padded(n_features), LANES), centers.dtype)
+        n_features = 0 if how == AS_ROWS else padded(n_features)
+        tile = aligned_zeros((1, n_features, LANES), centers.dtype)
         return cls(how, padded_matrix(centers), tile, room(tile, n_centers))
 
 
