@@ -32,7 +32,7 @@ class Expected(NamedTuple):
     pulls: np.ndarray  # (n_clusters,) sums of u
     sums: np.ndarray  # (n_clusters, n_features) sums of u * row
     squares: float  # sum of u * |row - center|^2
-    pulled: np.ndarray  # (n_rows,) sum of u over memories, until the next expectation
+    pulled: np.ndarray  # (n_rows,) sum of u over memories
 
 
 class FreeEnergy:
@@ -54,9 +54,6 @@ class FreeEnergy:
         self.likelihood = likelihood
         self.n_features = n_features
         self.learn_weights = learn_weights
-        # Written by each expectation. To touch fresh pages would take as long as a
-        # third of the rest.
-        self._pulled = rows.device.empty(len(rows.values))
 
     def expectation(self, mixture):
         """The E-step: the free energy and what the M-step needs."""
@@ -69,14 +66,15 @@ class FreeEnergy:
             self.n_features,
         ).astype(values.dtype)
         projected = spread.project_rows(self.rows)
+        pulled = device.empty(len(values))
         evidence, *sums = device.sum_over(
             *(device.kernels.expectation, projected, weights, memories),
-            out=(self._pulled,),
+            out=(pulled,),
             passes=4,
         )
         normaliser = self.likelihood.log_normaliser(beta, self.n_features)
         mean_log_density = evidence / self.rows.total_weight + normaliser
-        return Expected(spread.penalty - mean_log_density, *sums, self._pulled)
+        return Expected(spread.penalty - mean_log_density, *sums, pulled)
 
     def maximisation(self, mixture, expected):
         """The M-step: centers and weights, then the spread about the new centers."""

@@ -108,10 +108,8 @@ def k_means_plus_plus(rows, n_clusters, random_state):
     values, weights = rows.values, rows.weights
     closest, seeds = np.full(len(values), inf, values.dtype), []
     candidates = _centers(rows, [draw(weights, random_state.uniform())])
-    nearer = rows.device.empty((len(values), 1), values.dtype)
     while True:
-        if nearer.shape[1] != len(candidates):
-            nearer = rows.device.empty((len(values), len(candidates)), values.dtype)
+        nearer = rows.device.empty((len(values), len(candidates)), values.dtype)
         (potentials,) = rows.device.sum_over(
             rows.device.kernels.potentials,
             *(values, weights, _hard(candidates), rows.has_holes),
