@@ -13,9 +13,9 @@ import numpy as np
 # One unit of work is one feature of one row compared with one memory: some thirtieth of
 # a nanosecond. A block takes long enough to hide the cost of calling a kernel and of
 # adding up what it returns, and what a kernel makes of it still fits a cache. Threads
-# are started only where each has a millisecond of work; for them blocks are made smaller,
-# until there are MAX_PARTS. Blocks are alike in size and a power of two in number, so
-# that threads finish together.
+# are started only where each has a millisecond of work; blocks are then made smaller,
+# until there are MAX_PARTS. They are alike in size and a power of two in number, so that
+# threads finish together.
 BLOCK_WORK = 1 << 31
 BLOCK_NUMBERS = 1 << 20
 MIN_BLOCK_ROWS = 1 << 8
