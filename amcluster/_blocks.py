@@ -14,7 +14,7 @@ import numpy as np
 # a nanosecond. A block takes long enough to hide the cost of calling a kernel and of
 # adding up what it returns, and what a kernel makes of it still fits a cache. Threads
 # are started only where each has a millisecond of work; blocks are then made smaller,
-# until there are MAX_PARTS. They are alike in size and a power of two in number, so that
+# until there are MAX_PARTS. They are alike in size and a power of two in number: so
 # threads finish together.
 BLOCK_WORK = 1 << 31
 BLOCK_NUMBERS = 1 << 20
