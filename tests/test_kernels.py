@@ -8,7 +8,7 @@ from scipy.spatial.distance import cdist
 from scipy.special import logsumexp, softmax
 
 from amcluster.kernels import STUDENT_T, Dynamics, Memories, Metric, target
-from amcluster.kernels.cpu import elementary, expansion, lanes, memory_space
+from amcluster.kernels.cpu import elementary, expansion, meetings, memory_space
 from amcluster.kernels.cpu.likelihoods import log_kernel, pull
 
 from . import reference
@@ -568,7 +568,12 @@ def test_few_memories_in_many_features(dtype):
     X, centers = X.astype(dtype), centers.astype(dtype)
     for n_features in (96, 95):  # of the six centers 6 * 16 are just no more, or more
         x, c = (np.ascontiguousarray(a[:, :n_features]) for a in (X, centers))
-        tiles = lanes.distances(x, c)
-        rows = tiles.transpose(0, 2, 1).reshape(-1, tiles.shape[1])[:70, :6]
+        far, squared = np.full(70, np.inf, dtype), np.empty((70, 6), dtype)
+        memories = Memories(c, np.zeros(6), 1.0).astype(dtype)
+        assert isinstance(
+            meetings.of_distances(c),
+            meetings.OneByOne if n_features == 96 else meetings.InTiles,
+        )
+        target().potentials(x, np.ones(70), memories, False, far, squared)
         expected = cdist(x, c, "sqeuclidean")
-        np.testing.assert_allclose(rows, expected, rtol=TOLERANCE[dtype])
+        np.testing.assert_allclose(squared, expected, rtol=TOLERANCE[dtype])

@@ -37,9 +37,15 @@ OPTIONS = {
     "fastmath": {"reassoc", "contract", "nsz"},
     "error_model": "numpy",
     "no_cfunc_wrapper": True,
+    "_nrt": False,
 }
 
+# Kernels make no arrays: what they need is given to them. So numba counts no
+# references, which would be half of the code that LLVM is given.
 kernel = numba.njit(**OPTIONS)
+
+# But for those that are not worth it.
+allocating = numba.njit(**OPTIONS | {"_nrt": True})
 
 # Called by kernels only: what Python needs to call them is not compiled.
 inner = numba.njit(**OPTIONS | {"no_cpython_wrapper": True})
@@ -55,3 +61,12 @@ inner_lanewise = numba.njit(**LANEWISE | {"no_cpython_wrapper": True})
 # by itself; one that finds kernels on disk runs the copy that was optimised with its
 # kernel. Sums that may be reordered need not be the same in both.
 part = numba.njit(inline="always", **OPTIONS)
+
+# The same for what numba chooses by the types of its arguments: LLVM takes it in.
+CHOSEN = {
+    "nogil": True,
+    "fastmath": OPTIONS["fastmath"],
+    "error_model": "numpy",
+    "_nrt": False,
+    "forceinline": True,
+}

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from ._jit import kernel
+from ._jit import allocating, kernel
 from .posterior import squared_distance
 
 # A flow that has not come to rest after this many steps is between two memories.
@@ -16,7 +16,7 @@ FLOW_STEPS = 1000
 FLOW_TOLERANCE = 1e-6
 
 
-@kernel
+@allocating
 def seat(rows, weights, model, labels, tables):
     """Give each row to the memory, or to a new one, where the objective gains most.
 
@@ -133,7 +133,7 @@ def gain_of_weight(count, weight, model):
     return sizes - 0.5 * model.effective_dimension / model.misfit * math.log(ratio)
 
 
-@kernel
+@allocating
 def gain_of_new(row, weight, n_live, model):
     """What it gains by a memory of its own for the row."""
     gain = gain_of_weight(0.0, weight, model)
@@ -145,7 +145,7 @@ def gain_of_new(row, weight, n_live, model):
     return gain - model.tempering * pull * (row * row).sum()
 
 
-@kernel
+@allocating
 def flows_to_base(row, model, counts, sums, n_slots):
     """Whether the network's state, started at the row, comes to rest at the base.
 

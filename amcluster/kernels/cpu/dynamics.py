@@ -1,11 +1,22 @@
 """The state on its way: v <- v + step_size * (u - v), u the posterior mean."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from . import memory_space
-from ._jit import inner, kernel
+from ._jit import allocating, inner, kernel
 from .expansion import expanded, expands
-from .lanes import LANES, load, padded_matrix, product, room, squares, store
+from .lanes import (
+    LANES,
+    aligned_zeros,
+    load,
+    padded_matrix,
+    product,
+    room,
+    squares,
+    store,
+)
 from .missing import fill_zeros, seen_squares
 from .posterior import (
     posterior_at,
@@ -45,7 +56,7 @@ def clamp(row, memories, state, moves, hidden, probabilities, mean):
             state[j] = mean[j]
 
 
-@kernel
+@allocating
 def trajectory(rows, memories, dynamics, out):
     """Write the states v(0) = x, ..., v(T) into out (n_rows, T + 1, n_features)."""
     probabilities = np.empty(memories.centers.shape[0], rows.dtype)
@@ -94,25 +105,33 @@ def _settle(rows, memories, dynamics, tolerance, by_products, out, shift):
     if by_products:
         matrix, start = expanded(memories)
     network = by_products, matrix, start, np.ascontiguousarray(centers.T)
-    settle(
-        *(tiles, memories, network, dynamics, tolerance),
+    here = Room(
         *(room(tiles[:1], n) for n in centers.shape),
-        moved,
+        *aligned_zeros((4, LANES), tiles.dtype),
+        np.zeros(centers.shape[1], tiles.dtype),
     )
+    settle(tiles, memories, network, dynamics, tolerance, here, moved)
     store(tiles, out)
     shift[:] = moved.ravel()[: len(shift)]
 
 
-@kernel
-def settle(tiles, memories, network, dynamics, tolerance, p, toward, moved):
-    """Replace states by where they rest; write the lengths of their last moves.
+class Room(NamedTuple):
+    """What is known of a tile of states."""
 
-    p and toward are room for the posteriors and their means.
-    """
+    posteriors: np.ndarray  # (1, K, LANES)
+    means: np.ndarray  # (1, D, LANES)
+    step: np.ndarray  # (LANES,)
+    largest: np.ndarray  # (LANES,)
+    total: np.ndarray  # (LANES,)
+    squared: np.ndarray  # (LANES,)
+    zeros: np.ndarray  # (D,)
+
+
+@kernel
+def settle(tiles, memories, network, dynamics, tolerance, here, moved):
+    """Replace states by where they rest; write the lengths of their last moves."""
     by_products, matrix, start, transposed = network
-    zeros = np.zeros(transposed.shape[0], tiles.dtype)
-    step, largest = np.empty(LANES, tiles.dtype), np.empty(LANES, tiles.dtype)
-    total = np.empty(LANES, tiles.dtype)
+    p, step = here.posteriors, here.step
     for tile in range(tiles.shape[0]):
         state = tiles[tile : tile + 1]
         for lane in range(LANES):
@@ -123,9 +142,10 @@ def settle(tiles, memories, network, dynamics, tolerance, p, toward, moved):
             else:
                 squares(state, matrix, p)
                 to_logits(p, memories)
-            to_exponentials(p[0], memories.log_weights.shape[0], largest, total)
-            product(transposed, zeros, p, toward)
-            move(state[0], toward[0], total, dynamics.moves, step, moved[tile])
+            n_clusters = memories.log_weights.shape[0]
+            to_exponentials(p[0], n_clusters, here.largest, here.total)
+            product(transposed, here.zeros, p, here.means)
+            move(state[0], dynamics.moves, here, moved[tile])
             n_moving = 0
             for lane in range(LANES):
                 if moved[tile, lane] <= tolerance:
@@ -136,12 +156,12 @@ def settle(tiles, memories, network, dynamics, tolerance, p, toward, moved):
 
 
 @inner
-def move(state, sums, total, moves, step, moved):
+def move(state, moves, here, moved):
     """Take a step; write the length of u - v of each lane that has not come to rest.
 
-    The mean u is sums / total.
+    The mean u is the mean of `here` over its total.
     """
-    squared = np.empty(LANES, state.dtype)
+    sums, step, total, squared = here.means[0], here.step, here.total, here.squared
     for lane in range(LANES):
         squared[lane], total[lane] = 0.0, state.dtype.type(1.0) / total[lane]
     for j in range(moves.shape[0]):
@@ -154,7 +174,7 @@ def move(state, sums, total, moves, step, moved):
             moved[lane] = np.sqrt(squared[lane])
 
 
-@kernel
+@allocating
 def rest_with_holes(rows, memories, dynamics, tolerance, out, shift):
     """`rest`, where what is seen of a row with holes is clamped."""
     probabilities = np.empty(memories.centers.shape[0], rows.dtype)

@@ -1,5 +1,7 @@
 """The E-step: what the closed-form M-step needs of the rows."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ._jit import kernel, part
@@ -19,6 +21,26 @@ from .likelihoods import pull
 from .posterior import to_logits, to_posteriors
 
 
+class Room(NamedTuple):
+    """Room for a tile of rows and for what is made of it."""
+
+    tile: np.ndarray  # (1, D, LANES)
+    squared: np.ndarray  # (1, K, LANES)
+    p: np.ndarray  # (1, K, LANES)
+    evidence: np.ndarray  # (1, LANES)
+    total: np.ndarray  # (1, LANES)
+    w: np.ndarray  # (1, LANES) in float64
+    of_row: np.ndarray  # (1, LANES) in float64
+
+
+class Sums(NamedTuple):
+    """Sums over rows, in float64."""
+
+    counts: np.ndarray  # (K,) of w p
+    pulls: np.ndarray  # (K,) of u
+    of_x: np.ndarray  # (K, D) of u x, padded
+
+
 def expectation(rows, weights, memories, pulled):
     """Sums over rows of the posterior p and of the pulled weight u = w p g.
 
@@ -26,24 +48,26 @@ def expectation(rows, weights, memories, pulled):
     evidence, the sums of w p and of u (K,), of u x (K, D), and of u |x - center|^2.
     """
     n_clusters, n_features = memories.centers.shape
-    tile, centers = load(rows[:1]), padded_matrix(memories.centers)
-    squared, p = room(tile, n_clusters), room(tile, n_clusters)
-    sums = aligned_zeros(centers.shape, float)
-    totals = expect(rows, weights, memories, centers, tile, squared, p, sums, pulled)
-    return *totals[:3], sums[:n_clusters, :n_features], totals[3]
+    centers = padded_matrix(memories.centers)
+    tile = aligned_zeros((1, centers.shape[1], LANES), rows.dtype)
+    here = Room(
+        *(tile, room(tile, n_clusters), room(tile, n_clusters)),
+        *aligned_zeros((2, 1, LANES), rows.dtype),
+        *aligned_zeros((2, 1, LANES), float),
+    )
+    shapes = (n_clusters,), (n_clusters,), centers.shape
+    sums = Sums(*(aligned_zeros(shape, float) for shape in shapes))
+    evidence, squares = expect(rows, weights, memories, centers, here, sums, pulled)
+    of_x = sums.of_x[:n_clusters, :n_features]
+    return evidence, sums.counts, sums.pulls, of_x, squares
 
 
 @kernel
-def expect(rows, weights, memories, centers, tile, squared, p, sums, pulled):
-    """Add to the sums of u x, and write those of u over memories.
-
-    Returns the sums of w times the evidence, of w p, of u, and of u times the squared
-    distances.
-    """
+def expect(rows, weights, memories, centers, here, sums, pulled):
+    """Add to the sums; return those of w times the evidence and u |x - center|^2."""
     n_clusters = memories.log_weights.shape[0]
-    counts, pulls = np.zeros(n_clusters), np.zeros(n_clusters)
-    w, evidence = np.empty((1, LANES)), np.empty((1, LANES), rows.dtype)
-    of_row, total, total_squares = np.empty(LANES), 0.0, 0.0
+    tile, squared, p, evidence, summed, w, of_row = here
+    total, total_squares = 0.0, 0.0
     for start in range(0, rows.shape[0], LANES):
         take(rows, weights, start, tile, w)
         squares(tile, centers, squared)
@@ -51,26 +75,24 @@ def expect(rows, weights, memories, centers, tile, squared, p, sums, pulled):
             for lane in range(LANES):
                 p[0, k, lane] = squared[0, k, lane]
         to_logits(p, memories)
-        to_posteriors(p, n_clusters, evidence)
+        to_posteriors(p, n_clusters, evidence, summed[0])
         for lane in range(LANES):
             total += w[0, lane] * evidence[0, lane]
-        total_squares += pull_lanes(
-            squared[0], p[0], w[0], memories, counts, pulls, of_row
-        )
-        add_products(p, tile, sums)
+        total_squares += pull_lanes(squared[0], p[0], w[0], memories, sums, of_row[0])
+        add_products(p, tile, sums.of_x)
         for lane in range(LANES):
             if start + lane < rows.shape[0]:
-                pulled[start + lane] = of_row[lane]
-    return total, counts, pulls, total_squares
+                pulled[start + lane] = of_row[0, lane]
+    return total, total_squares
 
 
 @part
-def pull_lanes(squared, p, w, memories, counts, pulls, of_row):
+def pull_lanes(squared, p, w, memories, sums, of_row):
     """Turn posteriors into u; add to its sums; return that of u |x - center|^2."""
     total_squares = 0.0
     for lane in range(LANES):
         of_row[lane] = 0.0
-    for k in range(counts.shape[0]):
+    for k in range(sums.counts.shape[0]):
         squares, posteriors = squared[k], p[k]
         count, pulled_by, square = 0.0, 0.0, 0.0
         for lane in range(LANES):
@@ -81,8 +103,8 @@ def pull_lanes(squared, p, w, memories, counts, pulls, of_row):
             count += share
             pulled_by += u
             square += u * squares[lane]
-        counts[k] += count
-        pulls[k] += pulled_by
+        sums.counts[k] += count
+        sums.pulls[k] += pulled_by
         total_squares += square
     return total_squares
 

@@ -19,11 +19,10 @@ wait for that.
 """
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import inner, inner_lanewise, kernel, lanewise, part
+from ._jit import inner, inner_lanewise, kernel, lanewise
 
 # With 64 lanes the loops over them are too short to be worth starting: on one core with
 # AVX-512 products then ran at half of this speed.
@@ -32,11 +31,6 @@ LINE = 64  # bytes of a line of the cache
 # Features that all memories meet before the next ones are looked at: they stay in the
 # first cache.
 CHUNK = 32
-# Rows meet centers as lanes of a tile, or one after the other along their features:
-# where so many times the centers are no more than the features (or than so many), it
-# costs more to bring them into tiles. Of rows with holes, NaN, what is seen is met.
-AS_TILES, AS_ROWS, AS_SEEN = 0, 1, 2
-FEW, MANY = 16, 512
 
 
 def padded(n):
@@ -84,33 +78,6 @@ def load(rows):
     tiles[:, n_features:] = 0
     fill(rows, tiles)
     return tiles
-
-
-class Meeting(NamedTuple):
-    """How rows meet centers, and room for a tile of them and for its distances."""
-
-    how: int  # AS_TILES, AS_ROWS or AS_SEEN
-    centers: np.ndarray  # (K, D) padded
-    tile: np.ndarray  # (1, D, LANES), or with AS_ROWS (1, 0, LANES)
-    squared: np.ndarray  # (1, K, LANES)
-
-    @classmethod
-    def of(cls, centers, holes=False):
-        """The meeting with these centers."""
-        n_centers, n_features = centers.shape
-        few = n_centers * FEW <= min(n_features, MANY)
-        how = AS_SEEN if holes else AS_ROWS if few else AS_TILES
-        n_features = 0 if how == AS_ROWS else padded(n_features)
-        tile = aligned_zeros((1, n_features, LANES), centers.dtype)
-        return cls(how, padded_matrix(centers), tile, room(tile, n_centers))
-
-
-def distances(rows, centers):
-    """|row - center|^2 in tiles, without the rows in tiles."""
-    shape = -(-len(rows) // LANES), padded(len(centers)), LANES
-    out = aligned(shape, rows.dtype)
-    square_tiles(rows, Meeting.of(centers), out)
-    return out
 
 
 def load_lanes(values, n_tiles):
@@ -162,47 +129,6 @@ def take(rows, weights, start, tile, w):
     fill_tile(rows, start, rows.shape[0] - 1, tile[0])
     for lane in range(LANES):
         w[0, lane] = weights[start + lane] if start + lane < rows.shape[0] else 0.0
-
-
-@kernel
-def square_tiles(rows, meeting, out):
-    """Write |row - center|^2 into out."""
-    for i in range(out.shape[0]):
-        square_tile(rows, i * LANES, meeting, out[i : i + 1])
-
-
-@part
-def square_tile(rows, start, meeting, out):
-    """Write |row - center|^2 of the rows from `start` on into a tile."""
-    if meeting.how == AS_ROWS:
-        square_rows(rows, start, meeting.centers, out[0])
-    else:
-        fill_tile(rows, start, rows.shape[0] - 1, meeting.tile[0])
-        if meeting.how == AS_TILES:
-            squares(meeting.tile, meeting.centers, out)
-        else:
-            squares_of_seen(meeting.tile, meeting.centers, out)
-
-
-@part
-def square_rows(rows, start, centers, out):
-    """The same for one tile, row by row: four centers at a time."""
-    zero, last = rows.dtype.type(0.0), rows.shape[0] - 1
-    for lane in range(LANES):
-        row = rows[start + lane if start + lane < last else last]
-        for k in range(0, centers.shape[0], 4):
-            c0, c1 = centers[k], centers[k + 1]
-            c2, c3 = centers[k + 2], centers[k + 3]
-            s0 = s1 = s2 = s3 = zero
-            for j in range(row.shape[0]):
-                d0, d1 = row[j] - c0[j], row[j] - c1[j]
-                d2, d3 = row[j] - c2[j], row[j] - c3[j]
-                s0 += d0 * d0
-                s1 += d1 * d1
-                s2 += d2 * d2
-                s3 += d3 * d3
-            out[k, lane], out[k + 1, lane] = s0, s1
-            out[k + 2, lane], out[k + 3, lane] = s2, s3
 
 
 @kernel

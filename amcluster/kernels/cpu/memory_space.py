@@ -96,6 +96,7 @@ class Way(NamedTuple):
     alphas: np.ndarray  # (S + 1, 1, K, LANES), under t modulo S + 1
     posteriors: np.ndarray  # (S, 1, K, LANES)
     rests: np.ndarray  # (T + 1,) c_t
+    of_lanes: tuple  # room for a number a lane, twice
 
     @classmethod
     def empty(cls, network, n_steps):
@@ -106,6 +107,7 @@ class Way(NamedTuple):
             aligned_zeros((n_steps + 1, *shape), dtype),
             aligned_zeros((n_steps, *shape), dtype),
             np.append(dtype.type(1), np.cumprod(1 - network.steps)).astype(dtype),
+            tuple(aligned_zeros((2, LANES), dtype)),
         )
 
 
@@ -113,14 +115,14 @@ class Way(NamedTuple):
 def run(tiles, network, way):
     """Fill the way of a tile."""
     n_clusters, one = network.n_clusters, tiles.dtype.type(1.0)
-    of_m, of_f, alphas, posteriors, rests = way
+    of_m, of_f, alphas, posteriors = way.of_m, way.of_f, way.alphas, way.posteriors
     n_kept, zero = alphas.shape[0], tiles.dtype.type(0.0)
-    largest, total = np.empty(LANES, tiles.dtype), np.empty(LANES, tiles.dtype)
+    largest, total = way.of_lanes
     product(network.centers_m, network.zeros, tiles, of_m)
     if not network.all_moves:
         product(network.centers_f, network.zeros, tiles, of_f)
     for t in range(network.steps.shape[0]):
-        rest, norms, step = rests[t], network.norms, network.steps[t]
+        rest, norms, step = way.rests[t], network.norms, network.steps[t]
         if t == 0:
             norms = network.first_norms
             rest = rest if network.sees else zero
@@ -160,9 +162,9 @@ def change(tiles, network, transposed, way, out):
 
 
 @lanewise
-def weighted_square(values, w):
-    """The weighted sum of the squares of all values of each lane."""
-    total, of_lane = 0.0, np.empty(LANES)
+def weighted_square(values, w, of_lane):
+    """The weighted sum of the squares of all values, by way of those of each lane."""
+    total = 0.0
     for tile in range(values.shape[0]):
         for lane in range(LANES):
             of_lane[lane] = 0.0
@@ -186,36 +188,37 @@ def loss(rows, weights, memories, dynamics):
 
 
 def _outset(memories, dynamics, n_kept):
-    """The network, its memories as columns, and room for a way and for a tile.
-
-    A tile has its rows, their ends, their weights, and ones.
-    """
+    """The network, its memories as columns, and room for a tile and for its way."""
     network = Network.of(memories, dynamics)
     transposed = np.ascontiguousarray(network.centers_m.T)
-    tile, end = aligned_zeros((2, 1, len(transposed), LANES), transposed.dtype)
-    return (
-        network,
-        transposed,
-        Way.empty(network, n_kept),
-        tile,
-        end,
-        *np.ones((2, 1, LANES)),
-    )
+    tile = aligned_zeros((2, 1, len(transposed), LANES), transposed.dtype)
+    tile = Tile(*tile, *np.ones((3, 1, LANES)))
+    return network, transposed, tile, Way.empty(network, n_kept)
+
+
+class Tile(NamedTuple):
+    """Room for a tile of rows."""
+
+    rows: np.ndarray  # (1, D, LANES)
+    ends: np.ndarray  # (1, D, LANES)
+    weights: np.ndarray  # (1, LANES) in float64, as those below
+    ones: np.ndarray  # (1, LANES)
+    squares: np.ndarray  # (1, LANES)
 
 
 @kernel
-def follow(rows, weights, network, transposed, way, tile, end, w, ones, out):
+def follow(rows, weights, network, transposed, tile, way, out):
     """Write v(T) of as many rows as `out` has; return the sum of w |v(T) - x|^2."""
     loss = 0.0
     for start in range(0, rows.shape[0], LANES):
-        take(rows, weights, start, tile, w)
-        run(tile, network, way)
-        change(tile, network, transposed, way, end)
-        loss += weighted_square(end, w)
-        for j in range(tile.shape[1]):
+        take(rows, weights, start, tile.rows, tile.weights)
+        run(tile.rows, network, way)
+        change(tile.rows, network, transposed, way, tile.ends)
+        loss += weighted_square(tile.ends, tile.weights, tile.squares[0])
+        for j in range(tile.rows.shape[1]):
             for lane in range(LANES):
-                end[0, j, lane] += tile[0, j, lane]
-        store(end, out[start : start + LANES])
+                tile.ends[0, j, lane] += tile.rows[0, j, lane]
+        store(tile.ends, out[start : start + LANES])
     return loss
 
 
@@ -248,7 +251,7 @@ class Slopes(NamedTuple):
 def gradient(rows, weights, memories, dynamics):
     """`reconstruction.reconstruction_gradient` through the space of memories."""
     outset = _outset(memories, dynamics, dynamics.n_steps)
-    network, _, way, *_ = outset
+    network, _, _, way = outset
     shape, n = network.centers_m.shape, network.n_clusters
     slopes = Slopes(
         *(aligned_zeros(shape, float) for _ in range(2)),
@@ -261,21 +264,19 @@ def gradient(rows, weights, memories, dynamics):
 
 
 @kernel
-def there_and_back(
-    rows, weights, network, transposed, way, tile, end, w, ones, back, slopes
-):
+def there_and_back(rows, weights, network, transposed, tile, way, back, slopes):
     """Take all rows forward and back, adding to the slopes; return the loss."""
     loss = 0.0
     for start in range(0, rows.shape[0], LANES):
-        take(rows, weights, start, tile, w)
-        run(tile, network, way)
-        change(tile, network, transposed, way, end)
-        loss += weighted_square(end, w)
-        go_back(w[0], ones, network, way, back, slopes)
-        add_products(back.p, tile, slopes.of_m)
-        add_weighted(back.q, ones, slopes.total)
+        take(rows, weights, start, tile.rows, tile.weights)
+        run(tile.rows, network, way)
+        change(tile.rows, network, transposed, way, tile.ends)
+        loss += weighted_square(tile.ends, tile.weights, tile.squares[0])
+        go_back(tile.weights[0], tile.ones, network, way, back, slopes)
+        add_products(back.p, tile.rows, slopes.of_m)
+        add_weighted(back.q, tile.ones, slopes.total)
         if not network.all_moves:
-            add_products(back.q, tile, slopes.of_f)
+            add_products(back.q, tile.rows, slopes.of_f)
     return loss
 
 
@@ -285,7 +286,7 @@ def go_back(w, ones, network, way, back, slopes):
     gamma, z, r, p, q = back
     n_clusters, last = network.n_clusters, network.steps.shape[0]
     zero, one = z.dtype.type(0.0), z.dtype.type(1.0)
-    e, mean = np.empty(LANES, z.dtype), np.empty(LANES, z.dtype)
+    e, mean = way.of_lanes
     for lane in range(LANES):
         e[lane] = (w[lane] + w[lane]) * (way.rests[last] - one)
     for k in range(n_clusters):

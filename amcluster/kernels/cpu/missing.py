@@ -16,7 +16,7 @@ import math
 import numpy as np
 
 from .. import GAUSSIAN, Memories
-from ._jit import kernel
+from ._jit import allocating, kernel
 from .lanes import (
     add_products,
     load,
@@ -62,7 +62,7 @@ def seen_squares(filled, seen, centers, squared):
         squared[k] = total
 
 
-@kernel
+@allocating
 def marginal(memories, n_hidden):
     """The memories in the seen coordinates: only the Student-t exponent changes."""
     half = memories.centers.dtype.type(0.5)
@@ -106,7 +106,7 @@ def seen_expectation(rows, weights, memories, pulled):
     tiles = load(rows)
     p, squared, pulls = _seen_logits(tiles, n_features, memories)
     w, evidence = load_lanes(weights, len(tiles)), np.empty_like(tiles[:, 0])
-    to_posteriors(p, n_clusters, evidence)
+    to_posteriors(p, n_clusters, evidence, np.empty_like(evidence[0]))
     u = np.zeros_like(p)
     u[:, :n_clusters] = w[:, None] * p[:, :n_clusters] * pulls
     pulled[:] = u.sum(axis=1).ravel()[: len(pulled)]
@@ -199,7 +199,7 @@ def expected_holes(row, memories, metric, scratch, squared, toward):
     return n_hidden, log_determinant
 
 
-@kernel
+@allocating
 def scratch_for(n_features):
     """Room for one row."""
     return (
@@ -212,7 +212,7 @@ def scratch_for(n_features):
     )
 
 
-@kernel
+@allocating
 def metric_logits(rows, memories, metric, out, log_determinants):
     """As `seen_logits`, in a metric; writes log det A_hh too (n_rows,)."""
     n_clusters, n_features = memories.centers.shape
@@ -227,7 +227,7 @@ def metric_logits(rows, memories, metric, out, log_determinants):
             out[i, k] = memories.log_weights[k] + log_kernel(squared[k], here)
 
 
-@kernel
+@allocating
 def metric_complete(rows, memories, metric, out):
     """Write the rows, with their holes filled by what is expected, into `out`."""
     n_clusters, n_features = memories.centers.shape
@@ -255,7 +255,7 @@ def metric_complete(rows, memories, metric, out):
             out[i, hidden[a]] = mean[a]
 
 
-@kernel
+@allocating
 def metric_expectation(rows, weights, memories, metric, pulled):
     """As `expectation`, in a metric and for rows filled as each memory expects them.
 
@@ -323,7 +323,7 @@ def add_moments(filled, hidden, n_hidden, weight, mean, of_seen, of_both):
             of_both[hidden[a], c] += mean[a] * filled[c]
 
 
-@kernel
+@allocating
 def add_hidden_covariance(root, hidden, n_hidden, weight, memories, moment):
     """Add weight * inv(A_hh) / (2 beta), from the root of A_hh."""
     column = np.empty(n_hidden)

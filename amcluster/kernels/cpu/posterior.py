@@ -3,22 +3,14 @@
 import math
 
 import numpy as np
+from numba.extending import overload
 
 from .. import GAUSSIAN
-from ._jit import inner, inner_lanewise, kernel, lanewise, part
+from ._jit import CHOSEN, inner, inner_lanewise, kernel, lanewise, part
 from .elementary import exp, log
-from .expansion import expanded, expands
-from .lanes import (
-    AS_TILES,
-    LANES,
-    Meeting,
-    distances,
-    fill_tile,
-    product,
-    square_tile,
-    store,
-)
+from .lanes import LANES, aligned_zeros, store
 from .likelihoods import log_kernel
+from .meetings import Expanded, meet, of_distances, of_logits
 
 
 @kernel
@@ -59,13 +51,6 @@ def posterior_at(state, memories, out):
         distance = squared_distance(state, memories.centers[k])
         out[k] = memories.log_weights[k] + log_kernel(distance, memories)
     return softmax(out)
-
-
-def logits_of(rows, memories):
-    """Logits in tiles."""
-    values = distances(rows, memories.centers)
-    to_logits(values, memories)
-    return values
 
 
 @lanewise
@@ -126,9 +111,11 @@ def to_exponentials(logits, n_clusters, largest, total):
 
 
 @lanewise
-def to_posteriors(logits, n_clusters, evidence):
-    """Turn logits into posteriors; write their logsumexp into evidence."""
-    total = np.empty(LANES, logits.dtype)
+def to_posteriors(logits, n_clusters, evidence, total):
+    """Turn logits into posteriors; write their logsumexp into evidence.
+
+    `total` is room for one number a lane.
+    """
     for tile in range(logits.shape[0]):
         values, largest = logits[tile], evidence[tile]
         to_exponentials(values, n_clusters, largest, total)
@@ -157,72 +144,87 @@ def largest_logit(logits, n_clusters, largest, best):
 
 def logits(rows, memories, out):
     """Write the logits into out (n_rows, n_clusters)."""
-    store(logits_of(rows, memories), out)
+    logit_tiles(rows, memories, of_distances(memories.centers), out)
 
 
 def posterior(rows, memories, out):
     """Write p(k | x) into out (n_rows, n_clusters)."""
-    meeting, by_products, start = _meeting(rows, memories)
-    posterior_tiles(rows, memories, meeting, by_products, start, out)
+    lanes = aligned_zeros((2, 1, LANES), rows.dtype)
+    posterior_tiles(rows, memories, of_logits(memories), *lanes, out)
 
 
 def label(rows, memories, out):
     """Write argmax_k p(k | x) into out (n_rows,); of equal ones the first."""
-    meeting, by_products, start = _meeting(rows, memories)
-    label_tiles(rows, memories, meeting, by_products, start, out)
+    best, largest = np.empty(LANES, np.int32), np.empty(LANES, rows.dtype)
+    label_tiles(rows, memories, of_logits(memories), best, largest, out)
 
 
-def _meeting(rows, memories):
-    """How logits are found but for what is the same for all memories."""
-    meeting = Meeting.of(memories.centers)
-    by_products = meeting.how == AS_TILES and expands(memories)
-    start = np.zeros(len(meeting.centers), rows.dtype)
-    if by_products:
-        centers, start = expanded(memories)
-        meeting = meeting._replace(centers=centers)
-    return meeting, by_products, start
+def log_evidence(rows, memories, out):
+    """Write logsumexp_k of the logits into out (n_rows,)."""
+    lanes = aligned_zeros((2, 1, LANES), rows.dtype)
+    evidence_tiles(rows, memories, of_distances(memories.centers), *lanes, out)
 
 
 @kernel
-def label_tiles(rows, memories, meeting, by_products, start, out):
+def logit_tiles(rows, memories, meeting, out):
+    """`logits`, tile by tile."""
+    for first in range(0, rows.shape[0], LANES):
+        meet(rows, first, meeting)
+        tell_apart(memories, meeting)
+        store(meeting.values, out[first : first + LANES])
+
+
+@kernel
+def posterior_tiles(rows, memories, meeting, evidence, total, out):
+    """`posterior`, tile by tile."""
+    n_clusters = memories.log_weights.shape[0]
+    for first in range(0, rows.shape[0], LANES):
+        meet(rows, first, meeting)
+        tell_apart(memories, meeting)
+        to_posteriors(meeting.values, n_clusters, evidence, total[0])
+        store(meeting.values, out[first : first + LANES])
+
+
+@kernel
+def label_tiles(rows, memories, meeting, best, largest, out):
     """`label`, tile by tile."""
     n_clusters = memories.log_weights.shape[0]
-    best, largest = np.empty(LANES, np.int32), np.empty(LANES, rows.dtype)
     for first in range(0, rows.shape[0], LANES):
-        logit_tile(rows, first, memories, meeting, by_products, start)
-        largest_logit(meeting.squared[0], n_clusters, largest, best)
+        meet(rows, first, meeting)
+        tell_apart(memories, meeting)
+        largest_logit(meeting.values[0], n_clusters, largest, best)
         for lane in range(LANES):
             if first + lane < out.shape[0]:
                 out[first + lane] = best[lane]
 
 
 @kernel
-def posterior_tiles(rows, memories, meeting, by_products, start, out):
-    """`posterior`, tile by tile."""
-    evidence = np.empty((1, LANES), rows.dtype)
+def evidence_tiles(rows, memories, meeting, evidence, total, out):
+    """`log_evidence`, tile by tile."""
+    n_clusters = memories.log_weights.shape[0]
     for first in range(0, rows.shape[0], LANES):
-        logit_tile(rows, first, memories, meeting, by_products, start)
-        to_posteriors(meeting.squared, memories.log_weights.shape[0], evidence)
-        store(meeting.squared, out[first : first + LANES])
+        meet(rows, first, meeting)
+        tell_apart(memories, meeting)
+        to_posteriors(meeting.values, n_clusters, evidence, total[0])
+        for lane in range(LANES):
+            if first + lane < out.shape[0]:
+                out[first + lane] = evidence[0, lane]
 
 
-@part
-def logit_tile(rows, first, memories, meeting, by_products, start):
-    """Write the logits of the rows from `first` on, in the place of distances."""
-    if by_products:
-        fill_tile(rows, first, rows.shape[0] - 1, meeting.tile[0])
-        product(meeting.centers, start, meeting.tile, meeting.squared)
-    else:
-        square_tile(rows, first, meeting, meeting.squared)
-        to_logits(meeting.squared, memories)
+def tell_apart(memories, meeting):
+    """Turn what was met into logits."""
+    raise NotImplementedError  # numba compiles what `_tell_apart` returns
 
 
-def log_evidence(rows, memories, out):
-    """Write logsumexp_k of the logits into out (n_rows,)."""
-    values = logits_of(rows, memories)
-    evidence = np.empty_like(values[:, 0])
-    to_posteriors(values, len(memories.log_weights), evidence)
-    out[:] = evidence.ravel()[: len(out)]
+@overload(tell_apart, jit_options=CHOSEN)
+def _tell_apart(memories, meeting):
+    def from_distances(memories, meeting):
+        to_logits(meeting.values, memories)
+
+    def done(memories, meeting):
+        pass
+
+    return done if meeting.instance_class is Expanded else from_distances
 
 
 def squared_error(rows, weights, memories, labels):

@@ -80,6 +80,10 @@ class Path(NamedTuple):
     h: np.ndarray  # n_features
     back: np.ndarray  # n_features
     along: np.ndarray  # n_clusters
+    of_lanes: np.ndarray  # (2, LANES) two numbers a lane
+    squares: np.ndarray  # (1, LANES) one more, in float64, as those below
+    ones: np.ndarray  # (1, LANES)
+    zeros: np.ndarray  # (max(n_features, n_clusters),)
 
     @classmethod
     def empty(cls, centers, n_steps):
@@ -90,7 +94,12 @@ class Path(NamedTuple):
             *((n_steps + 1, *of_state), (n_steps, *of_state), (n_steps, *of_memories)),
             *(of_state, of_state, of_state, of_memories),
         )
-        return cls(*(aligned_zeros(shape, centers.dtype) for shape in shapes))
+        return cls(
+            *(aligned_zeros(shape, centers.dtype) for shape in shapes),
+            aligned_zeros((2, LANES), centers.dtype),
+            *np.ones((2, 1, LANES)),
+            np.zeros(max(centers.shape), centers.dtype),
+        )
 
 
 class Slopes(NamedTuple):
@@ -107,8 +116,6 @@ def run(plan, tile, memories, centers, transposed, path):
     """Fill the path of a tile."""
     states, means, posteriors = path.states, path.means, path.posteriors
     this, plan_tile = slice(tile, tile + 1), min(tile, plan.first.shape[0] - 1)
-    evidence = np.empty((1, LANES), centers.dtype)
-    zeros = np.zeros(centers.shape[1], centers.dtype)
     for j in range(centers.shape[1]):
         for lane in range(LANES):
             states[0, 0, j, lane] = plan.starts[tile, j, lane]
@@ -121,8 +128,13 @@ def run(plan, tile, memories, centers, transposed, path):
         else:
             squares(states[t], centers, posteriors[t])
         to_logits(posteriors[t], memories)
-        to_posteriors(posteriors[t], memories.log_weights.shape[0], evidence)
-        product(transposed, zeros, posteriors[t], means[t])
+        to_posteriors(
+            posteriors[t],
+            memories.log_weights.shape[0],
+            path.of_lanes[:1],
+            path.of_lanes[1],
+        )
+        product(transposed, path.zeros, posteriors[t], means[t])
         for j in range(centers.shape[1]):
             before, toward, size = states[t, 0, j], means[t, 0, j], steps[j]
             after = states[t + 1, 0, j]
@@ -144,11 +156,10 @@ def judge(plan, tile, path):
 @part
 def run_back(plan, tile, w, memories, centers, transposed, path, slopes):
     """Carry g back from v(T) to v(0), adding to the weighted sums on the way."""
-    states, means, posteriors, g, h, back, along = path
+    states, means, posteriors, g, h, back, along, of_lanes, _, ones, zeros = path
     n_clusters, plan_tile = memories.log_weights.shape[0], plan.first.shape[0] - 1
-    plan_tile, ones = min(tile, plan_tile), np.ones((1, LANES))
-    seen, mean = plan.seen[plan_tile], np.empty(LANES, g.dtype)
-    zeros = np.zeros(max(centers.shape[0], centers.shape[1]), centers.dtype)
+    plan_tile, mean = min(tile, plan_tile), of_lanes[0]
+    seen = plan.seen[plan_tile]
     for j in range(g.shape[1]):
         for lane in range(LANES):
             g[0, j, lane] *= w[lane] + w[lane]
@@ -195,7 +206,7 @@ def there(plan, w, memories, centers, transposed, path):
     for tile in range(plan.starts.shape[0]):
         run(plan, tile, memories, centers, transposed, path)
         judge(plan, tile, path)
-        loss += weighted_square(path.g, w[tile : tile + 1])
+        loss += weighted_square(path.g, w[tile : tile + 1], path.squares[0])
     return loss
 
 
@@ -206,7 +217,7 @@ def there_and_back(plan, w, memories, centers, transposed, path, slopes):
     for tile in range(plan.starts.shape[0]):
         run(plan, tile, memories, centers, transposed, path)
         judge(plan, tile, path)
-        loss += weighted_square(path.g, w[tile : tile + 1])
+        loss += weighted_square(path.g, w[tile : tile + 1], path.squares[0])
         run_back(plan, tile, w[tile], memories, centers, transposed, path, slopes)
     return loss
 

@@ -4,10 +4,13 @@ In that limit the posterior is 1 for the nearest memory; only the centers matter
 `holes`, distances run over the coordinates of a row that are not NaN.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ._jit import inner, kernel
-from .lanes import AS_SEEN, LANES, Meeting, square_tile
+from .lanes import LANES, aligned_zeros
+from .meetings import meet, of_distances
 
 
 def potentials(rows, weights, memories, holes, closest, nearer):
@@ -15,24 +18,11 @@ def potentials(rows, weights, memories, holes, closest, nearer):
 
     Writes those minima into nearer (n_rows, n_centers).
     """
-    meeting = Meeting.of(memories.centers, holes)
-    return (shorten(rows, weights, meeting, closest, nearer),)
-
-
-# Sums are allocated where they are added up: no line of the cache then has those of two
-# threads.
-@kernel
-def shorten(rows, weights, meeting, closest, nearer):
-    """Write what is nearer; return the sums for each center."""
-    totals, n_rows = np.zeros(nearer.shape[1]), rows.shape[0]
-    for start in range(0, n_rows, LANES):
-        square_tile(rows, start, meeting, meeting.squared)
-        for i in range(start, start + LANES if start + LANES < n_rows else n_rows):
-            for k in range(nearer.shape[1]):
-                distance = meeting.squared[0, k, i - start]
-                nearer[i, k] = distance if distance < closest[i] else closest[i]
-                totals[k] += weights[i] * nearer[i, k]
-    return totals
+    n_centers, labels = len(memories.centers), np.empty(0, np.int32)
+    kept, extra = aligned_zeros((n_centers,), float), np.empty((n_centers, 0))
+    meeting = of_distances(memories.centers, holes)
+    swap(rows, weights, meeting, labels, closest, closest, kept, extra, nearer)
+    return (kept,)
 
 
 def nearest(rows, weights, memories, holes, labels, first, second):
@@ -41,27 +31,42 @@ def nearest(rows, weights, memories, holes, labels, first, second):
     Returns the weight, the weighted sum of rows and the inertia that fall to each
     center, and with holes the weight of what is seen: (K,), (K, D), (K,), (K, D).
     """
-    n_clusters, meeting = len(memories.centers), Meeting.of(memories.centers, holes)
-    return fall_to(rows, weights, n_clusters, meeting, labels, first, second)
+    shape = memories.centers.shape
+    falls = Falls(
+        aligned_zeros(shape[:1], float),
+        aligned_zeros(shape, float),
+        aligned_zeros(shape[:1], float),
+        aligned_zeros(shape, float),
+    )
+    lanes = np.empty(LANES, np.int32), *aligned_zeros((2, LANES), rows.dtype)
+    meeting = of_distances(memories.centers, holes)
+    fall_to(rows, weights, meeting, holes, lanes, falls, labels, first, second)
+    return falls
+
+
+class Falls(NamedTuple):
+    """What falls to each center."""
+
+    counts: np.ndarray  # (K,)
+    sums: np.ndarray  # (K, D)
+    inertia: np.ndarray  # (K,)
+    seen: np.ndarray  # (K, D), 0 without holes
 
 
 @kernel
-def fall_to(rows, weights, n_clusters, meeting, labels, first, second):
-    """Find the two nearest; return what falls to each center."""
-    counts, inertia = np.zeros(n_clusters), np.zeros(n_clusters)
-    sums = np.zeros((n_clusters, rows.shape[1]))
-    seen = np.zeros((n_clusters, rows.shape[1]))
-    best, n_rows = np.empty(LANES, np.int32), rows.shape[0]
-    nearer, next_one = np.empty(LANES, rows.dtype), np.empty(LANES, rows.dtype)
+def fall_to(rows, weights, meeting, holes, lanes, falls, labels, first, second):
+    """Find the two nearest; add up what falls to each center."""
+    (best, nearer, next_one), (counts, sums, inertia, seen) = lanes, falls
+    n_rows, n_clusters = rows.shape[0], counts.shape[0]
     for start in range(0, n_rows, LANES):
-        square_tile(rows, start, meeting, meeting.squared)
-        two_nearest(meeting.squared[0], n_clusters, best, nearer, next_one)
+        meet(rows, start, meeting)
+        two_nearest(meeting.values[0], n_clusters, best, nearer, next_one)
         for i in range(start, start + LANES if start + LANES < n_rows else n_rows):
             k, weight, lane = best[i - start], weights[i], i - start
             labels[i], first[i], second[i] = k, nearer[lane], next_one[lane]
             counts[k] += weight
             inertia[k] += weight * nearer[lane]
-            if meeting.how != AS_SEEN:
+            if not holes:
                 for j in range(rows.shape[1]):
                     sums[k, j] += weight * rows[i, j]
             else:
@@ -69,7 +74,6 @@ def fall_to(rows, weights, n_clusters, meeting, labels, first, second):
                     if rows[i, j] == rows[i, j]:
                         sums[k, j] += weight * rows[i, j]
                         seen[k, j] += weight
-    return counts, sums, inertia, seen
 
 
 @inner
@@ -98,22 +102,30 @@ def swap_costs(rows, weights, memories, n_clusters, holes, labels, first, second
     added and nothing removed, and extra (C, K), what removing center k then adds: rows
     of k go to the candidate or to their second nearest center, whichever is nearer.
     """
-    centers = memories.centers
-    meeting, shape = Meeting.of(centers, holes), (len(centers), n_clusters)
-    return swap(rows, weights, meeting, shape, labels, first, second)
+    kept = aligned_zeros((len(memories.centers),), float)
+    extra = aligned_zeros((len(kept), n_clusters), float)
+    nearer = np.empty((0, 0), rows.dtype)
+    meeting = of_distances(memories.centers, holes)
+    swap(rows, weights, meeting, labels, first, second, kept, extra, nearer)
+    return kept, extra
 
 
 @kernel
-def swap(rows, weights, meeting, shape, labels, first, second):
-    """`swap_costs`, tile by tile."""
-    kept, extra, n_rows = np.zeros(shape[0]), np.zeros(shape), rows.shape[0]
+def swap(rows, weights, meeting, labels, first, second, kept, extra, nearer):
+    """Add to the costs, those of removals where there is a center to remove.
+
+    Writes what is nearer, where there is room for it.
+    """
+    n_rows = rows.shape[0]
     for start in range(0, n_rows, LANES):
-        square_tile(rows, start, meeting, meeting.squared)
+        meet(rows, start, meeting)
         for i in range(start, start + LANES if start + LANES < n_rows else n_rows):
-            for c in range(shape[0]):
-                distance = meeting.squared[0, c, i - start]
+            for c in range(kept.shape[0]):
+                distance = meeting.values[0, c, i - start]
                 stays = distance if distance < first[i] else first[i]
-                moves = distance if distance < second[i] else second[i]
                 kept[c] += weights[i] * stays
-                extra[c, labels[i]] += weights[i] * (moves - stays)
-    return kept, extra
+                if nearer.shape[0] > 0:
+                    nearer[i, c] = stays
+                if extra.shape[1] > 0:
+                    moves = distance if distance < second[i] else second[i]
+                    extra[c, labels[i]] += weights[i] * (moves - stays)
