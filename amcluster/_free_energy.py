@@ -4,7 +4,9 @@ from math import inf
 from typing import NamedTuple
 
 import numpy as np
+from numpy.linalg import LinAlgError
 
+from ._extrapolation import ahead
 from ._spread import Residuals
 
 # Of several starts, those that are behind when their gains have fallen to this many
@@ -105,10 +107,11 @@ class FreeEnergy:
 
 
 def lower(free_energy, mixture, *, max_iter, tol, watch, bar=inf):
-    """EM until an iteration gains no more than tol nats per row and feature.
+    """EM until a step of it gains no more than tol nats per row and feature.
 
-    It is given up if its free energy is above `bar` when it has settled, after the
-    first iteration that gains no more than SETTLED times that.
+    Every third iteration leaps ahead, to where the last two steps lead, if the free
+    energy is lower there. EM is given up if its free energy is above `bar` when it has
+    settled, after the first step that gains no more than SETTLED times tol.
 
     Returns
     -------
@@ -124,18 +127,36 @@ def lower(free_energy, mixture, *, max_iter, tol, watch, bar=inf):
     expected = free_energy.expectation(mixture)
     history = [expected.free_energy]
     stop = watch(1, history[-1], mixture)
+    trail = [mixture]
     while len(history) <= max_iter and not stop:
-        mixture_next = free_energy.maximisation(mixture, expected)
-        expected = free_energy.expectation(mixture_next)
+        trail.append(free_energy.maximisation(mixture, expected))
+        leapt = leap(free_energy, trail, history[-1]) if len(trail) == 3 else None
+        following, expected = leapt or (trail[-1], free_energy.expectation(trail[-1]))
         gain = history[-1] - expected.free_energy
         if gain < 0:  # rounding at the end of the way
             break
-        mixture = mixture_next
+        mixture = following
         history.append(expected.free_energy)
         stop = watch(len(history), history[-1], mixture)
+        if len(trail) == 3:
+            trail = [mixture]
+        if leapt:  # a short leap does not tell that steps are short
+            continue
         if settled is None and gain <= SETTLED * least_gain:
             settled = history[-1]
             stop = stop or settled > bar
         if gain <= least_gain:
             break
     return mixture, history, history[-1] if settled is None else settled
+
+
+def leap(free_energy, trail, bar):
+    """The mixture that three in a row lead to and its E-step, if that is below `bar`."""
+    mixture = ahead(trail)
+    if mixture is None:
+        return None
+    try:
+        expected = free_energy.expectation(mixture)
+    except LinAlgError:  # so far ahead that rounding makes the covariance singular
+        return None
+    return (mixture, expected) if expected.free_energy < bar else None

@@ -50,6 +50,17 @@ class Isotropic(NamedTuple):
             return self
         return self._replace(variance=max(residuals.mean_square(), self.floor))
 
+    def relative_to(self, other):
+        """Logarithm of the variance, in units of the other's."""
+        return np.log([self.variance / other.variance])
+
+    def scaled(self, logarithm):
+        """The spread with this logarithm, relative to it."""
+        if self.fixed:
+            return self
+        (factor,) = np.exp(logarithm)
+        return self._replace(variance=max(self.variance * factor, self.floor))
+
 
 class Shared(NamedTuple):
     """One covariance Sigma for all memories, shrunk towards a multiple of the identity.
@@ -81,6 +92,28 @@ class Shared(NamedTuple):
             return free
         scale = free.beta / self.fixed_beta
         return free._replace(covariance=scale * covariance, unseen=scale * unseen)
+
+    def relative_to(self, other):
+        """Its triangular root, in units of the other's, and `unseen` likewise.
+
+        Of the diagonal and of `unseen` it is the logarithm: what is extrapolated stays
+        positive, and keeps the determinant where that is given.
+        """
+        root = solve_triangular(
+            np.linalg.cholesky(other.covariance),
+            np.linalg.cholesky(self.covariance),
+            lower=True,
+        )
+        np.fill_diagonal(root, np.log(np.diag(root)))
+        return np.append(root, np.log(self.unseen / other.unseen))
+
+    def scaled(self, logarithm):
+        """The spread that has this relative to it."""
+        root = np.tril(logarithm[:-1].reshape(self.covariance.shape))
+        np.fill_diagonal(root, np.exp(np.diag(root)))
+        root = np.linalg.cholesky(self.covariance) @ root
+        unseen = self.unseen * np.exp(logarithm[-1])
+        return self._replace(covariance=root @ root.T, unseen=unseen)
 
     @property
     def beta(self):
