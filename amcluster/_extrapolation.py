@@ -19,34 +19,37 @@ from scipy.special import softmax
 def ahead(mixtures):
     """The mixture that three in a row lead to; None if it is not beyond the third."""
     last = mixtures[-1]
-    first, second, third = (_in_units(mixture, last) for mixture in mixtures)
-    step = second - first
-    turn = third - second - step
+    centers = np.array([mixture.centers for mixture in mixtures])
+    log_weights = np.log([mixture.weights for mixture in mixtures])
+    scales = np.array([mixture.spread.relative_to(last.spread) for mixture in mixtures])
+    step, turn = _step_and_turn(_in_units(centers, log_weights, scales, last))
     turned = np.linalg.norm(turn)
     factor = np.linalg.norm(step) / turned if turned > 0 else 0.0
     if factor <= 1:
         return None
-
-    def extrapolated(first, second, third):
-        step = second - first
-        return first + 2 * factor * step + factor**2 * (third - second - step)
-
-    log_weights = extrapolated(*(np.log(mixture.weights) for mixture in mixtures))
-    scales = (mixture.spread.relative_to(last.spread) for mixture in mixtures)
     return last._replace(
-        centers=extrapolated(*(mixture.centers for mixture in mixtures)),
-        weights=np.maximum(softmax(log_weights), np.finfo(np.float64).tiny),
-        spread=last.spread.scaled(extrapolated(*scales)),
+        centers=_extrapolated(centers, factor),
+        weights=np.maximum(
+            softmax(_extrapolated(log_weights, factor)), np.finfo(np.float64).tiny
+        ),
+        spread=last.spread.scaled(_extrapolated(scales, factor)),
     )
 
 
-def _in_units(mixture, last):
-    """The parameters of a mixture in one array, in units that another one sets."""
+def _in_units(centers, log_weights, scales, last):
+    """The parameters of the three, (3, n), in units that the last one sets."""
     roots = np.sqrt(last.weights)
-    centers = last.spread.project(mixture.centers) * np.sqrt(2 * last.spread.beta)
-    parts = (
-        roots[:, None] * centers,
-        roots * np.log(mixture.weights),
-        mixture.spread.relative_to(last.spread),
-    )
-    return np.concatenate([part.ravel() for part in parts])
+    flat = centers.reshape(-1, centers.shape[-1])
+    flat = last.spread.project(flat) * np.sqrt(2 * last.spread.beta)
+    parts = roots[:, None] * flat.reshape(centers.shape), roots * log_weights, scales
+    return np.concatenate([part.reshape(3, -1) for part in parts], axis=1)
+
+
+def _step_and_turn(points):
+    first, second, third = points
+    return second - first, third - 2 * second + first
+
+
+def _extrapolated(points, factor):
+    step, turn = _step_and_turn(points)
+    return points[0] + 2 * factor * step + factor**2 * turn

@@ -111,7 +111,7 @@ def lower(free_energy, mixture, *, max_iter, tol, watch, bar=inf):
 
     Every third iteration leaps ahead, to where the last two steps lead, if the free
     energy is lower there. EM is given up if its free energy is above `bar` when it has
-    settled, after the first step that gains no more than SETTLED times tol.
+    settled, after the first iteration that gains no more than SETTLED times that.
 
     Returns
     -------
@@ -140,12 +140,11 @@ def lower(free_energy, mixture, *, max_iter, tol, watch, bar=inf):
         stop = watch(len(history), history[-1], mixture)
         if len(trail) == 3:
             trail = [mixture]
-        if leapt:  # a short leap does not tell that steps are short
-            continue
         if settled is None and gain <= SETTLED * least_gain:
             settled = history[-1]
             stop = stop or settled > bar
-        if gain <= least_gain:
+        # That a leap gains little does not tell that a step would.
+        if gain <= least_gain and not leapt:
             break
     return mixture, history, history[-1] if settled is None else settled
 

@@ -80,9 +80,8 @@ def expect(rows, weights, memories, centers, here, sums, pulled):
             total += w[0, lane] * evidence[0, lane]
         total_squares += pull_lanes(squared[0], p[0], w[0], memories, sums, of_row[0])
         add_products(p, tile, sums.of_x)
-        for lane in range(LANES):
-            if start + lane < rows.shape[0]:
-                pulled[start + lane] = of_row[0, lane]
+        for lane in range(min(rows.shape[0] - start, LANES)):
+            pulled[start + lane] = of_row[0, lane]
     return total, total_squares
 
 

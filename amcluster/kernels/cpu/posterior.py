@@ -75,8 +75,8 @@ def to_logits(values, memories):
 def largest_of(logits, n_clusters, out):
     """Write the largest logit of each lane of a tile."""
     for lane in range(LANES):
-        out[lane] = logits[0, lane]
-    for k in range(1, n_clusters):
+        out[lane] = -np.inf
+    for k in range(n_clusters):
         for lane in range(LANES):
             out[lane] = logits[k, lane] if logits[k, lane] > out[lane] else out[lane]
 
@@ -193,9 +193,8 @@ def label_tiles(rows, memories, meeting, best, largest, out):
         meet(rows, first, meeting)
         tell_apart(memories, meeting)
         largest_logit(meeting.values[0], n_clusters, largest, best)
-        for lane in range(LANES):
-            if first + lane < out.shape[0]:
-                out[first + lane] = best[lane]
+        for lane in range(min(rows.shape[0] - first, LANES)):
+            out[first + lane] = best[lane]
 
 
 @kernel
@@ -206,9 +205,8 @@ def evidence_tiles(rows, memories, meeting, evidence, total, out):
         meet(rows, first, meeting)
         tell_apart(memories, meeting)
         to_posteriors(meeting.values, n_clusters, evidence, total[0])
-        for lane in range(LANES):
-            if first + lane < out.shape[0]:
-                out[first + lane] = evidence[0, lane]
+        for lane in range(min(rows.shape[0] - first, LANES)):
+            out[first + lane] = evidence[0, lane]
 
 
 def tell_apart(memories, meeting):

@@ -81,9 +81,9 @@ def two_nearest(squared, n_clusters, best, nearer, next_one):
     """Write the nearest center of each lane, and the two smallest squared distances."""
     for lane in range(LANES):
         best[lane] = 0
-        nearer[lane] = squared[0, lane]
+        nearer[lane] = np.inf
         next_one[lane] = np.inf
-    for k in range(1, n_clusters):
+    for k in range(n_clusters):
         number, values = np.int32(k), squared[k]
         for lane in range(LANES):
             distance, least = values[lane], nearer[lane]
