@@ -40,11 +40,12 @@ OPTIONS = {
     "_nrt": False,
 }
 
-# Kernels make no arrays: what they need is given to them. So numba counts no
-# references, which would be half of the code that LLVM is given.
+# Kernels make no arrays: room for what they need is given to them. So numba counts no
+# references, which would be two fifths of the code of the longest one. A kernel that
+# makes an array is not compiled: "NRT required but not enabled".
 kernel = numba.njit(**OPTIONS)
 
-# But for those that are not worth it.
+# Where rows come one by one they may.
 allocating = numba.njit(**OPTIONS | {"_nrt": True})
 
 # Called by kernels only: what Python needs to call them is not compiled.
@@ -62,7 +63,7 @@ inner_lanewise = numba.njit(**LANEWISE | {"no_cpython_wrapper": True})
 # kernel. Sums that may be reordered need not be the same in both.
 part = numba.njit(inline="always", **OPTIONS)
 
-# The same for what numba chooses by the types of its arguments: LLVM takes it in.
+# What numba chooses by the types of its arguments, and LLVM makes a part of the kernel.
 CHOSEN = {
     "nogil": True,
     "fastmath": OPTIONS["fastmath"],
