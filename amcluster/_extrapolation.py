@@ -12,8 +12,14 @@ data: centers in units of the spread and logarithms of weights, both by the weig
 their memory, and the logarithm of the spread.
 """
 
+from math import inf
+
 import numpy as np
 from scipy.special import softmax
+
+# The most of a |r|, in those units: steps that hardly get shorter would lead to a
+# spread of 0 or infinity.
+LONGEST = 10.0
 
 
 def ahead(mixtures):
@@ -23,10 +29,10 @@ def ahead(mixtures):
     log_weights = np.log([mixture.weights for mixture in mixtures])
     scales = np.array([mixture.spread.relative_to(last.spread) for mixture in mixtures])
     step, turn = _step_and_turn(_in_units(centers, log_weights, scales, last))
-    turned = np.linalg.norm(turn)
-    factor = np.linalg.norm(step) / turned if turned > 0 else 0.0
-    if factor <= 1:
+    length, turned = np.linalg.norm(step), np.linalg.norm(turn)
+    if length <= turned or length >= LONGEST:
         return None
+    factor = min(LONGEST / length, length / turned if turned > 0 else inf)
     return last._replace(
         centers=_extrapolated(centers, factor),
         weights=np.maximum(

@@ -82,6 +82,24 @@ def test_steps_that_do_not_shorten_lead_nowhere():
     assert ahead([mixtures[0], limit, mixtures[0]]) is None
 
 
+@pytest.mark.parametrize("direction", [-1, 1])
+def test_a_way_that_does_not_end_is_followed_for_a_while(direction):
+    def spread_at(distance):
+        scale = np.exp(direction * distance)
+        return Shared(scale * COVARIANCE, scale * 0.2, 4, 0.1, 1.0)
+
+    mixtures = [
+        Mixture(CENTERS, np.full(3, 1 / 3), spread_at(distance))
+        for distance in (0.0, 1.0, 2.0 - 1e-12)
+    ]
+    unseen = ahead(mixtures).spread.unseen
+    assert 2 < direction * np.log(unseen / 0.2) < 30
+    assert (
+        ahead([m._replace(centers=1e3 * d * AWAY) for d, m in enumerate(mixtures)])
+        is None
+    )
+
+
 def test_a_leap_is_taken_only_to_where_it_is_lower():
     mixtures, _ = on_the_way(lambda d: Isotropic(0.7 * np.exp(d), 1e-9))
 

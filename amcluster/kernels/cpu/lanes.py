@@ -80,6 +80,14 @@ def load(rows):
     return tiles
 
 
+def numbers(dtype):
+    """Room for a number of a memory for each lane, as wide as dtype.
+
+    Choices between integers and between floats of one width go together in vectors.
+    """
+    return aligned_zeros((LANES,), f"i{np.dtype(dtype).itemsize}")
+
+
 def load_lanes(values, n_tiles):
     """One number a row in lanes (n_tiles, LANES); 0 where there is no row."""
     out = np.zeros(n_tiles * LANES, values.dtype)

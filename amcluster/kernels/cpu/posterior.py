@@ -8,7 +8,7 @@ from numba.extending import overload
 from .. import GAUSSIAN
 from ._jit import CHOSEN, inner, inner_lanewise, kernel, lanewise, part
 from .elementary import exp, log
-from .lanes import LANES, aligned_zeros, store
+from .lanes import LANES, aligned_zeros, numbers, store
 from .likelihoods import log_kernel
 from .meetings import Expanded, meet, of_distances, of_logits
 
@@ -136,7 +136,7 @@ def largest_logit(logits, n_clusters, largest, best):
     equal = resolution(logits)
     largest_of(logits, n_clusters, largest)
     for k in range(n_clusters - 1, -1, -1):
-        number, values = np.int32(k), logits[k]
+        number, values = best.dtype.type(k), logits[k]
         for lane in range(LANES):
             if not values[lane] - largest[lane] < equal:
                 best[lane] = number
@@ -155,7 +155,7 @@ def posterior(rows, memories, out):
 
 def label(rows, memories, out):
     """Write argmax_k p(k | x) into out (n_rows,); of equal ones the first."""
-    best, largest = np.empty(LANES, np.int32), np.empty(LANES, rows.dtype)
+    best, largest = numbers(rows.dtype), aligned_zeros((LANES,), rows.dtype)
     label_tiles(rows, memories, of_logits(memories), best, largest, out)
 
 

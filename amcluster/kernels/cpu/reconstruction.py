@@ -115,6 +115,7 @@ class Slopes(NamedTuple):
 def run(plan, tile, memories, centers, transposed, path):
     """Fill the path of a tile."""
     states, means, posteriors = path.states, path.means, path.posteriors
+    n_clusters = memories.log_weights.shape[0]
     this, plan_tile = slice(tile, tile + 1), min(tile, plan.first.shape[0] - 1)
     for j in range(centers.shape[1]):
         for lane in range(LANES):
@@ -128,12 +129,7 @@ def run(plan, tile, memories, centers, transposed, path):
         else:
             squares(states[t], centers, posteriors[t])
         to_logits(posteriors[t], memories)
-        to_posteriors(
-            posteriors[t],
-            memories.log_weights.shape[0],
-            path.of_lanes[:1],
-            path.of_lanes[1],
-        )
+        to_posteriors(posteriors[t], n_clusters, path.of_lanes[:1], path.of_lanes[1])
         product(transposed, path.zeros, posteriors[t], means[t])
         for j in range(centers.shape[1]):
             before, toward, size = states[t, 0, j], means[t, 0, j], steps[j]

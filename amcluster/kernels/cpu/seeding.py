@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._jit import inner, kernel
-from .lanes import LANES, aligned_zeros
+from .lanes import LANES, aligned_zeros, numbers
 from .meetings import meet, of_distances
 
 
@@ -38,7 +38,7 @@ def nearest(rows, weights, memories, holes, labels, first, second):
         aligned_zeros(shape[:1], float),
         aligned_zeros(shape, float),
     )
-    lanes = np.empty(LANES, np.int32), *aligned_zeros((2, LANES), rows.dtype)
+    lanes = numbers(rows.dtype), *aligned_zeros((2, LANES), rows.dtype)
     meeting = of_distances(memories.centers, holes)
     fall_to(rows, weights, meeting, holes, lanes, falls, labels, first, second)
     return falls
@@ -84,7 +84,7 @@ def two_nearest(squared, n_clusters, best, nearer, next_one):
         nearer[lane] = np.inf
         next_one[lane] = np.inf
     for k in range(n_clusters):
-        number, values = np.int32(k), squared[k]
+        number, values = best.dtype.type(k), squared[k]
         for lane in range(LANES):
             distance, least = values[lane], nearer[lane]
             closer = distance < least
