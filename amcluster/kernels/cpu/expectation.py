@@ -57,9 +57,9 @@ def expectation(rows, weights, memories, pulled):
     )
     shapes = (n_clusters,), (n_clusters,), centers.shape
     sums = Sums(*(aligned_zeros(shape, float) for shape in shapes))
-    evidence, squares = expect(rows, weights, memories, centers, here, sums, pulled)
+    evidence, scatter = expect(rows, weights, memories, centers, here, sums, pulled)
     of_x = sums.of_x[:n_clusters, :n_features]
-    return evidence, sums.counts, sums.pulls, of_x, squares
+    return evidence, sums.counts, sums.pulls, of_x, scatter
 
 
 @kernel
