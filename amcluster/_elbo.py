@@ -147,9 +147,9 @@ class CLAMELBOClusterer(SeededClusterer):
     The paper [1]_ prints the entropy with the opposite sign in its energy; this is the
     form its dynamics follow. The minimum over q is the posterior, and E there is minus
     the log density: learning lowers its mean over the rows, by generalised EM [2]_.
-    Every third iteration leaps ahead to where the last two lead [4]_, if the free
-    energy is lower there. On real sets where EM took ten iterations or more, it takes
-    six in ten of them in the median, and ends lower.
+    Every other iteration leaps ahead to where its step and the one before it lead
+    [4]_, if the free energy is lower there. On real sets where EM took ten iterations
+    or more, it takes six in ten of them in the median, and ends lower.
 
     The posteriors and densities are those of ``GaussianMixture`` with spherical
     covariance ``I / (2 * beta_)``, or with tied covariance

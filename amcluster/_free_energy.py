@@ -109,9 +109,10 @@ class FreeEnergy:
 def lower(free_energy, mixture, *, max_iter, tol, watch, bar=inf):
     """EM until a step of it gains no more than tol nats per row and feature.
 
-    Every third iteration leaps ahead, to where the last two steps lead, if the free
-    energy is lower there. EM is given up if its free energy is above `bar` when it has
-    settled, after the first iteration that gains no more than SETTLED times that.
+    Every other iteration leaps ahead, to where its step and the one before it lead, if
+    the free energy is lower there. EM is given up if its free energy is above `bar`
+    when it has settled, after the first iteration that gains no more than SETTLED times
+    that.
 
     Returns
     -------

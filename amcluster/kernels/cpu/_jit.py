@@ -64,10 +64,5 @@ inner_lanewise = numba.njit(**LANEWISE | {"no_cpython_wrapper": True})
 part = numba.njit(inline="always", **OPTIONS)
 
 # What numba chooses by the types of its arguments, and LLVM makes a part of the kernel.
-CHOSEN = {
-    "nogil": True,
-    "fastmath": OPTIONS["fastmath"],
-    "error_model": "numpy",
-    "_nrt": False,
-    "forceinline": True,
-}
+CHOSEN = {option: OPTIONS[option] for option in OPTIONS if option != "cache"}
+CHOSEN["forceinline"] = True
