@@ -532,21 +532,16 @@ def test_both_spaces_agree(monkeypatch, dtype, masked):
 
 @pytest.mark.parametrize("shape", SHAPES["cpu"], ids=str)
 @dtypes
-def test_logits_by_products_and_by_differences_agree(monkeypatch, shape, dtype):
+def test_steps_by_products_and_by_differences_agree(monkeypatch, shape, dtype):
     case, found = Case(shape, dtype), []
     dynamics = case.free()._replace(n_steps=1)  # not in the space of memories
     for error in (0.0, np.inf):
         monkeypatch.setattr(expansion, "LOGIT_ERROR", error)
         assert expansion.expands(case.memories) == (error > 0)
-        labels = np.empty(case.n_rows, np.intp)
-        proba = np.empty((case.n_rows, case.n_clusters), dtype)
         ends = np.empty_like(case.X)
-        target().label(case.X, case.memories, labels)
-        target().posterior(case.X, case.memories, proba)
         target().retrieve(case.X, case.memories, dynamics, ends)
-        found.append((labels, proba, ends))
-    for by_differences, by_products in zip(*found, strict=True):
-        case.close(by_products, by_differences)
+        found.append(ends)
+    case.close(*found)
 
 
 def test_where_inner_products_would_cancel_they_are_not_used():
@@ -561,19 +556,26 @@ def test_where_inner_products_would_cancel_they_are_not_used():
 
 
 @dtypes
-def test_few_memories_in_many_features(dtype):
-    """Rows as they lie and rows as lanes have the same distances."""
-    rng = np.random.default_rng(0)
-    X, centers = rng.normal(size=(70, 96)), rng.normal(size=(6, 96))
-    X, centers = X.astype(dtype), centers.astype(dtype)
-    for n_features in (96, 95):  # of the six centers 6 * 16 are just no more, or more
-        x, c = (np.ascontiguousarray(a[:, :n_features]) for a in (X, centers))
-        far, squared = np.full(70, np.inf, dtype), np.empty((70, 6), dtype)
-        memories = Memories(c, np.zeros(6), 1.0).astype(dtype)
-        assert isinstance(
-            meetings.of_distances(c),
-            meetings.OneByOne if n_features == 96 else meetings.InTiles,
-        )
-        target().potentials(x, np.ones(70), memories, False, far, squared)
-        expected = cdist(x, c, "sqeuclidean")
-        np.testing.assert_allclose(squared, expected, rtol=TOLERANCE[dtype])
+@pytest.mark.parametrize(
+    ("n_features", "n_clusters", "way"),
+    [
+        (24, 6, meetings.AlongFeatures),  # six centers, four times, are just no more
+        (23, 6, meetings.InTiles),
+        (128, 45, meetings.AlongFeatures),
+        (127, 45, meetings.InTiles),
+    ],
+)
+def test_rows_meet_centers_as_they_lie_or_as_lanes(dtype, n_features, n_clusters, way):
+    rng, n_rows = np.random.default_rng(0), 300
+    X = rng.normal(size=(n_rows, n_features)).astype(dtype)
+    centers = rng.normal(size=(n_clusters, n_features)).astype(dtype)
+    assert isinstance(meetings.meeting_of(centers), way)
+    memories = Memories(centers, np.zeros(n_clusters), 1.0).astype(dtype)
+    far, ones = np.full(n_rows, np.inf, dtype), np.ones(n_rows)
+    squared, backwards = np.empty((2, n_rows, n_clusters), dtype)
+    target().potentials(X, ones, memories, False, far, squared)
+    expected = cdist(X, centers, "sqeuclidean")
+    np.testing.assert_allclose(squared, expected, rtol=TOLERANCE[dtype])
+    reverse = np.ascontiguousarray(X[::-1])
+    target().potentials(reverse, ones, memories, False, far, backwards)
+    np.testing.assert_array_equal(backwards[::-1], squared)  # wherever a row lies

@@ -3,14 +3,13 @@
 import math
 
 import numpy as np
-from numba.extending import overload
 
 from .. import GAUSSIAN
-from ._jit import CHOSEN, inner, inner_lanewise, kernel, lanewise, part
+from ._jit import inner, inner_lanewise, kernel, lanewise, part
 from .elementary import exp, log
 from .lanes import LANES, aligned_zeros, numbers, store
 from .likelihoods import log_kernel
-from .meetings import Expanded, meet, of_distances, of_logits
+from .meetings import meet, meeting_of
 
 
 @kernel
@@ -144,25 +143,25 @@ def largest_logit(logits, n_clusters, largest, best):
 
 def logits(rows, memories, out):
     """Write the logits into out (n_rows, n_clusters)."""
-    logit_tiles(rows, memories, of_distances(memories.centers), out)
+    logit_tiles(rows, memories, meeting_of(memories.centers), out)
 
 
 def posterior(rows, memories, out):
     """Write p(k | x) into out (n_rows, n_clusters)."""
     lanes = aligned_zeros((2, 1, LANES), rows.dtype)
-    posterior_tiles(rows, memories, of_logits(memories), *lanes, out)
+    posterior_tiles(rows, memories, meeting_of(memories.centers), *lanes, out)
 
 
 def label(rows, memories, out):
     """Write argmax_k p(k | x) into out (n_rows,); of equal ones the first."""
     best, largest = numbers(rows.dtype), aligned_zeros((LANES,), rows.dtype)
-    label_tiles(rows, memories, of_logits(memories), best, largest, out)
+    label_tiles(rows, memories, meeting_of(memories.centers), best, largest, out)
 
 
 def log_evidence(rows, memories, out):
     """Write logsumexp_k of the logits into out (n_rows,)."""
     lanes = aligned_zeros((2, 1, LANES), rows.dtype)
-    evidence_tiles(rows, memories, of_distances(memories.centers), *lanes, out)
+    evidence_tiles(rows, memories, meeting_of(memories.centers), *lanes, out)
 
 
 @kernel
@@ -170,7 +169,7 @@ def logit_tiles(rows, memories, meeting, out):
     """`logits`, tile by tile."""
     for first in range(0, rows.shape[0], LANES):
         meet(rows, first, meeting)
-        tell_apart(memories, meeting)
+        to_logits(meeting.values, memories)
         store(meeting.values, out[first : first + LANES])
 
 
@@ -180,7 +179,7 @@ def posterior_tiles(rows, memories, meeting, evidence, total, out):
     n_clusters = memories.log_weights.shape[0]
     for first in range(0, rows.shape[0], LANES):
         meet(rows, first, meeting)
-        tell_apart(memories, meeting)
+        to_logits(meeting.values, memories)
         to_posteriors(meeting.values, n_clusters, evidence, total[0])
         store(meeting.values, out[first : first + LANES])
 
@@ -191,7 +190,7 @@ def label_tiles(rows, memories, meeting, best, largest, out):
     n_clusters = memories.log_weights.shape[0]
     for first in range(0, rows.shape[0], LANES):
         meet(rows, first, meeting)
-        tell_apart(memories, meeting)
+        to_logits(meeting.values, memories)
         largest_logit(meeting.values[0], n_clusters, largest, best)
         for lane in range(min(rows.shape[0] - first, LANES)):
             out[first + lane] = best[lane]
@@ -203,26 +202,10 @@ def evidence_tiles(rows, memories, meeting, evidence, total, out):
     n_clusters = memories.log_weights.shape[0]
     for first in range(0, rows.shape[0], LANES):
         meet(rows, first, meeting)
-        tell_apart(memories, meeting)
+        to_logits(meeting.values, memories)
         to_posteriors(meeting.values, n_clusters, evidence, total[0])
         for lane in range(min(rows.shape[0] - first, LANES)):
             out[first + lane] = evidence[0, lane]
-
-
-def tell_apart(memories, meeting):
-    """Turn what was met into logits."""
-    raise NotImplementedError  # numba compiles what `_tell_apart` returns
-
-
-@overload(tell_apart, jit_options=CHOSEN)
-def _tell_apart(memories, meeting):
-    def from_distances(memories, meeting):
-        to_logits(meeting.values, memories)
-
-    def done(memories, meeting):
-        pass
-
-    return done if meeting.instance_class is Expanded else from_distances
 
 
 def squared_error(rows, weights, memories, labels):

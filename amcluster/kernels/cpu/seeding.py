@@ -10,7 +10,7 @@ import numpy as np
 
 from ._jit import inner, kernel
 from .lanes import LANES, aligned_zeros, numbers
-from .meetings import meet, of_distances
+from .meetings import meet, meeting_of
 
 
 def potentials(rows, weights, memories, holes, closest, nearer):
@@ -20,7 +20,7 @@ def potentials(rows, weights, memories, holes, closest, nearer):
     """
     n_centers, labels = len(memories.centers), np.empty(0, np.int32)
     kept, extra = aligned_zeros((n_centers,), float), np.empty((n_centers, 0))
-    meeting = of_distances(memories.centers, holes)
+    meeting = meeting_of(memories.centers, holes)
     swap(rows, weights, meeting, labels, closest, closest, kept, extra, nearer)
     return (kept,)
 
@@ -39,7 +39,7 @@ def nearest(rows, weights, memories, holes, labels, first, second):
         aligned_zeros(shape, float),
     )
     lanes = numbers(rows.dtype), *aligned_zeros((2, LANES), rows.dtype)
-    meeting = of_distances(memories.centers, holes)
+    meeting = meeting_of(memories.centers, holes)
     fall_to(rows, weights, meeting, holes, lanes, falls, labels, first, second)
     return falls
 
@@ -105,7 +105,7 @@ def swap_costs(rows, weights, memories, n_clusters, holes, labels, first, second
     kept = aligned_zeros((len(memories.centers),), float)
     extra = aligned_zeros((len(kept), n_clusters), float)
     nearer = np.empty((0, 0), rows.dtype)
-    meeting = of_distances(memories.centers, holes)
+    meeting = meeting_of(memories.centers, holes)
     swap(rows, weights, meeting, labels, first, second, kept, extra, nearer)
     return kept, extra
 
