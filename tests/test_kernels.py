@@ -559,8 +559,8 @@ def test_where_inner_products_would_cancel_they_are_not_used():
 @pytest.mark.parametrize(
     ("n_features", "n_clusters", "way"),
     [
-        (24, 6, meetings.AlongFeatures),  # six centers, four times, are just no more
-        (23, 6, meetings.InTiles),
+        (64, 6, meetings.AlongFeatures),  # six centers are padded to eight
+        (63, 6, meetings.InTiles),
         (128, 45, meetings.AlongFeatures),
         (127, 45, meetings.InTiles),
     ],

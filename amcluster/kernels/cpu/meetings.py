@@ -21,8 +21,8 @@ from .lanes import (
 )
 
 # Rows meet centers along their features where these are so many, or so many times the
-# centers: it costs more to bring the rows into tiles.
-MANY, FEW = 128, 4
+# padded centers: it costs more to bring the rows into tiles.
+MANY, TIMES = 128, 8
 
 
 class InTiles(NamedTuple):
@@ -50,10 +50,10 @@ class OfSeen(NamedTuple):
 
 def meeting_of(centers, holes=False):
     """Room for rows that meet these centers, in the way that costs least."""
-    n_centers, n_features = centers.shape
+    n_features = centers.shape[1]
     centers = padded_matrix(centers)
     values = aligned_zeros((1, len(centers), LANES), centers.dtype)
-    if n_features >= min(MANY, FEW * n_centers) and not holes:
+    if n_features >= min(MANY, TIMES * len(centers)) and not holes:
         return AlongFeatures(centers, values)
     tile = aligned_zeros((1, padded(n_features), LANES), centers.dtype)
     return OfSeen(centers, tile, values) if holes else InTiles(centers, tile, values)

@@ -35,7 +35,7 @@ from .lanes import (
     squares_of_seen,
 )
 from .memory_space import weighted_square
-from .posterior import to_logits, to_posteriors
+from .posterior import to_exponentials, to_logits
 
 
 class Plan(NamedTuple):
@@ -115,9 +115,10 @@ class Slopes(NamedTuple):
 def run(plan, tile, memories, centers, transposed, path):
     """Fill the path of a tile."""
     states, means, posteriors = path.states, path.means, path.posteriors
-    n_clusters = memories.log_weights.shape[0]
+    n_clusters, n_features = memories.centers.shape
+    largest, total = path.of_lanes[0], path.of_lanes[1]
     this, plan_tile = slice(tile, tile + 1), min(tile, plan.first.shape[0] - 1)
-    for j in range(centers.shape[1]):
+    for j in range(n_features):
         for lane in range(LANES):
             states[0, 0, j, lane] = plan.starts[tile, j, lane]
     for t in range(means.shape[0]):
@@ -129,9 +130,14 @@ def run(plan, tile, memories, centers, transposed, path):
         else:
             squares(states[t], centers, posteriors[t])
         to_logits(posteriors[t], memories)
-        to_posteriors(posteriors[t], n_clusters, path.of_lanes[:1], path.of_lanes[1])
+        to_exponentials(posteriors[t, 0], n_clusters, largest, total)
+        for lane in range(LANES):
+            total[lane] = states.dtype.type(1.0) / total[lane]
+        for k in range(n_clusters):
+            for lane in range(LANES):
+                posteriors[t, 0, k, lane] *= total[lane]
         product(transposed, path.zeros, posteriors[t], means[t])
-        for j in range(centers.shape[1]):
+        for j in range(n_features):
             before, toward, size = states[t, 0, j], means[t, 0, j], steps[j]
             after = states[t + 1, 0, j]
             for lane in range(LANES):
@@ -153,17 +159,17 @@ def judge(plan, tile, path):
 def run_back(plan, tile, w, memories, centers, transposed, path, slopes):
     """Carry g back from v(T) to v(0), adding to the weighted sums on the way."""
     states, means, posteriors, g, h, back, along, of_lanes, _, ones, zeros = path
-    n_clusters, plan_tile = memories.log_weights.shape[0], plan.first.shape[0] - 1
-    plan_tile, mean = min(tile, plan_tile), of_lanes[0]
+    (n_clusters, n_features), mean = memories.centers.shape, of_lanes[0]
+    plan_tile = min(tile, plan.first.shape[0] - 1)
     seen = plan.seen[plan_tile]
-    for j in range(g.shape[1]):
+    for j in range(n_features):
         for lane in range(LANES):
             g[0, j, lane] *= w[lane] + w[lane]
     for t in range(means.shape[0] - 1, -1, -1):
         steps = plan.first[plan_tile] if t == 0 else plan.later[plan_tile]
         for lane in range(LANES):
             mean[lane] = 0.0
-        for j in range(g.shape[1]):
+        for j in range(n_features):
             left, moved, u, size = g[0, j], h[0, j], means[t, 0, j], steps[j]
             for lane in range(LANES):
                 moved[lane] = size[lane] * left[lane]
@@ -183,11 +189,11 @@ def run_back(plan, tile, w, memories, centers, transposed, path, slopes):
             add_products(along, states[t], slopes.centers)
             add_weighted(along, ones, slopes.later)
             product(transposed, zeros, along, back)
-            for j in range(g.shape[1]):
+            for j in range(n_features):
                 for lane in range(LANES):
                     g[0, j, lane] += back[0, j, lane]
         else:
-            for j in range(g.shape[1]):
+            for j in range(n_features):
                 for lane in range(LANES):
                     h[0, j, lane] = seen[j, lane]
                     back[0, j, lane] = seen[j, lane] * states[0, 0, j, lane]
