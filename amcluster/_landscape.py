@@ -130,20 +130,25 @@ class Clamp:
     """
 
     def __init__(self, X, root=None):
-        patterns, numbers = np.unique(np.isnan(X), axis=0, return_inverse=True)
-        self.pattern = numbers.ravel()
-        root = np.eye(X.shape[1]) if root is None else root
-        self.projections = []
-        for hidden in patterns:
-            axes = (
-                np.linalg.qr(root[hidden].T)[0] if hidden.any() else np.eye(len(root))
-            )
-            self.projections.append((axes @ axes.T).astype(X.dtype))
+        self._free = np.isnan(X)
+        self._free[~self._free.any(axis=1)] = True
+        self._axes = None
+        if root is not None:
+            patterns, numbers = np.unique(self._free, axis=0, return_inverse=True)
+            self._pattern = numbers.ravel()
+            self._axes = [
+                None if free.all() else np.linalg.qr(root[free].T)[0].astype(X.dtype)
+                for free in patterns
+            ]
 
     def held(self, moves, numbers):
         """Moves of some of the rows, without what would change what is seen."""
-        held = np.empty_like(moves)
-        for number, projection in enumerate(self.projections):
-            inside = self.pattern[numbers] == number
-            held[inside] = moves[inside] @ projection
+        if self._axes is None:
+            return np.where(self._free[numbers], moves, 0)
+        held, pattern = moves.copy(), self._pattern[numbers]
+        order = np.argsort(pattern, kind="stable")
+        for alike in np.split(order, np.flatnonzero(np.diff(pattern[order])) + 1):
+            axes = self._axes[pattern[alike[0]]]
+            if axes is not None:
+                held[alike] = moves[alike] @ axes @ axes.T
         return held

@@ -10,10 +10,9 @@ from .expansion import expanded, expands
 from .lanes import (
     LANES,
     aligned_zeros,
-    load,
+    fill_tile,
     padded_matrix,
     product,
-    room,
     squares,
     store,
 )
@@ -99,28 +98,29 @@ def rest(rows, memories, dynamics, tolerance, out, shift):
 
 
 def _settle(rows, memories, dynamics, tolerance, by_products, out, shift):
-    tiles, centers = load(rows), padded_matrix(memories.centers)
-    moved = np.full((len(tiles), LANES), np.inf, rows.dtype)
+    centers = padded_matrix(memories.centers)
     matrix, start = centers, np.zeros(len(centers), centers.dtype)
     if by_products:
         matrix, start = expanded(memories)
     network = by_products, matrix, start, np.ascontiguousarray(centers.T)
+    n_clusters, n_features = centers.shape
     here = Room(
-        *(room(tiles[:1], n) for n in centers.shape),
-        *aligned_zeros((4, LANES), tiles.dtype),
-        np.zeros(centers.shape[1], tiles.dtype),
+        *aligned_zeros((2, 1, n_features, LANES), centers.dtype),
+        aligned_zeros((1, n_clusters, LANES), centers.dtype),
+        *aligned_zeros((5, LANES), centers.dtype),
+        np.zeros(n_features, centers.dtype),
     )
-    settle(tiles, memories, network, dynamics, tolerance, here, moved)
-    store(tiles, out)
-    shift[:] = moved.ravel()[: len(shift)]
+    settle(rows, memories, network, dynamics, tolerance, here, out, shift)
 
 
 class Room(NamedTuple):
-    """What is known of a tile of states."""
+    """Room for a tile of states and for what is known of them."""
 
-    posteriors: np.ndarray  # (1, K, LANES)
+    state: np.ndarray  # (1, D, LANES)
     means: np.ndarray  # (1, D, LANES)
+    posteriors: np.ndarray  # (1, K, LANES)
     step: np.ndarray  # (LANES,)
+    moved: np.ndarray  # (LANES,)
     largest: np.ndarray  # (LANES,)
     total: np.ndarray  # (LANES,)
     squared: np.ndarray  # (LANES,)
@@ -128,40 +128,44 @@ class Room(NamedTuple):
 
 
 @kernel
-def settle(tiles, memories, network, dynamics, tolerance, here, moved):
-    """Replace states by where they rest; write the lengths of their last moves."""
+def settle(rows, memories, network, dynamics, tolerance, here, out, shift):
+    """Write the states where they rest, and the lengths of their last moves."""
     by_products, matrix, start, transposed = network
-    p, step = here.posteriors, here.step
-    for tile in range(tiles.shape[0]):
-        state = tiles[tile : tile + 1]
+    state, p, step, moved = here.state, here.posteriors, here.step, here.moved
+    n_rows, n_clusters = rows.shape[0], memories.log_weights.shape[0]
+    for first in range(0, n_rows, LANES):
+        fill_tile(rows, first, n_rows - 1, state[0])
         for lane in range(LANES):
-            step[lane] = dynamics.step_size
+            step[lane], moved[lane] = dynamics.step_size, np.inf
         for _ in range(dynamics.n_steps):
             if by_products:
                 product(matrix, start, state, p)
             else:
                 squares(state, matrix, p)
                 to_logits(p, memories)
-            n_clusters = memories.log_weights.shape[0]
             to_exponentials(p[0], n_clusters, here.largest, here.total)
             product(transposed, here.zeros, p, here.means)
-            move(state[0], dynamics.moves, here, moved[tile])
+            move(state[0], dynamics.moves, here)
             n_moving = 0
             for lane in range(LANES):
-                if moved[tile, lane] <= tolerance:
+                if moved[lane] <= tolerance:
                     step[lane] = 0.0
                 n_moving += step[lane] > 0.0
             if n_moving == 0:
                 break
+        store(state, out[first : first + LANES])
+        for lane in range(min(n_rows - first, LANES)):
+            shift[first + lane] = moved[lane]
 
 
 @inner
-def move(state, moves, here, moved):
+def move(state, moves, here):
     """Take a step; write the length of u - v of each lane that has not come to rest.
 
     The mean u is the mean of `here` over its total.
     """
     sums, step, total, squared = here.means[0], here.step, here.total, here.squared
+    moved = here.moved
     for lane in range(LANES):
         squared[lane], total[lane] = 0.0, state.dtype.type(1.0) / total[lane]
     for j in range(moves.shape[0]):
