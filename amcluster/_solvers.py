@@ -1,5 +1,7 @@
 """Two ways down the reconstruction loss, and what is kept of the way."""
 
+from functools import cached_property
+
 import numpy as np
 from scipy.optimize import minimize
 
@@ -17,26 +19,31 @@ class Best:
     """The path of a solver and the point that is kept: the one with the lowest loss.
 
     A loss may fall by giving a memory up. From seeds that is not better: where
-    `keep_alive` is true, points with fewer memories alive than the start lose to the
-    others.
+    `keep_alive` is true, points with fewer memories alive than the start are not kept.
     """
 
     def __init__(self, loss, theta, value, keep_alive, watch):
         self._loss, self._watch = loss, watch
-        self._alive = loss.n_alive(theta) if keep_alive else 0
-        self.history = []
-        self.rank = (False, 0.0)
-        self.visit(theta, value)
+        self._fewest = loss.n_alive(theta) if keep_alive else 0
+        self.history = [float(value)]
+        self._keep(theta)
+        watch(1, value, theta)
 
     def visit(self, theta, value):
         """Note one more point of the path; return whether to stop there."""
+        lower = value < self.history[self.kept - 1]
         self.history.append(float(value))
-        alive = not self._alive or self._loss.n_alive(theta) >= self._alive
-        if (alive, -value) > self.rank or len(self.history) == 1:
-            self.rank = (alive, -value)
-            self.theta = np.array(theta)
-            self.kept = len(self.history)
+        if lower and (not self._fewest or self._loss.n_alive(theta) >= self._fewest):
+            self._keep(theta)
         return self._watch(len(self.history), value, theta)
+
+    def _keep(self, theta):
+        self.theta, self.kept = np.array(theta), len(self.history)
+
+    @cached_property
+    def rank(self):
+        """Of two paths the better one is larger: memories alive, then a low loss."""
+        return self._loss.n_alive(self.theta), -self.history[self.kept - 1]
 
 
 class NothingFound(Exception):

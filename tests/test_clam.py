@@ -1,5 +1,7 @@
 """CLAMClusterer: what it promises about memories, input and repeatability."""
 
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 import sklearn
@@ -152,6 +154,22 @@ def test_the_best_start_is_kept(blobs):
     ]
     assert np.all(np.diff(objectives) <= 0)
     assert objectives[-1] < objectives[0]
+
+
+def test_a_start_with_more_memories_alive_is_better(blobs):
+    """Whatever its loss, and whichever comes first."""
+    middle = blobs.mean(axis=0)
+    crowded = middle + 0.1 * np.eye(3, 2)
+    halves = KMeans(2, random_state=0).fit(blobs).cluster_centers_
+    deserted = np.concatenate([halves, [[1e3, 1e3]]])
+    with pytest.warns(ConvergenceWarning, match="Only 2 of n_clusters=3"):
+        lower = fit(blobs, 3, init=deserted, max_iter=1)
+    higher = fit(blobs, 3, init=crowded, max_iter=1)
+    assert higher.objective_ > lower.objective_
+    for starts in ([crowded, deserted], [deserted, crowded]):
+        init = Mock(side_effect=starts)
+        both = fit(blobs, 3, init=init, n_init=2, max_iter=1)
+        assert both.objective_ == higher.objective_
 
 
 def test_memories_found_by_seeding_are_not_given_up(real_sets):
