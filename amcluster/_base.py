@@ -1,6 +1,5 @@
 """All that an estimator can do once it has memories."""
 
-import math
 import warnings
 from abc import ABCMeta, abstractmethod
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from sklearn.metrics.pairwise import nan_euclidean_distances
 from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._blocks import ROW_BY_ROW
+from ._blocks import ROW_BY_ROW, blas_in_one_thread
 from ._callbacks import CallbackSupportMixin, Task, with_callbacks
 from ._canonical import distinct_rows
 from ._checks import (
@@ -34,7 +33,7 @@ from ._checks import (
 )
 from ._devices import device_named
 from ._likelihoods import Likelihood
-from ._missing import filled, has_holes, marginal_logits, sum_of_squares
+from ._missing import filled, has_holes, look_finite, marginal_logits
 from .kernels import Dynamics
 
 # A state that takes longer than this to come to rest is between two memories.
@@ -101,7 +100,7 @@ class AssociativeClusterer(
             If a parameter, X or sample_weight is not valid. What an earlier fit left is
             kept.
         """
-        with earlier_fit_kept(self):
+        with earlier_fit_kept(self), blas_in_one_thread():
             self._check_parameters()
             _forget_fit(self)
             self._fit(X, y, sample_weight)
@@ -390,11 +389,11 @@ class AssociativeClusterer(
         """X, checked, and whether it has holes: one look at its values tells both."""
         check_is_fitted(self)
         X = self._validated(X, reset=False, ensure_all_finite=False)
-        total = sum_of_squares(X)
-        if not math.isfinite(total):
-            name = type(self).__name__
-            assert_all_finite(X, allow_nan=True, estimator_name=name, input_name="X")
-        return X, math.isnan(total)
+        if look_finite(X):
+            return X, False
+        name = type(self).__name__
+        assert_all_finite(X, allow_nan=True, estimator_name=name, input_name="X")
+        return X, bool(np.isnan(X).any())
 
     def _validated(self, X, reset=True, ensure_all_finite="allow-nan"):
         return validate_data(

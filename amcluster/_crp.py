@@ -14,6 +14,7 @@ from ._base import (
     earlier_fit_kept,
     warn_of_moving,
 )
+from ._blocks import blas_in_one_thread
 from ._callbacks import Iterations, Task
 from ._canonical import DistinctRows, distinct_rows
 from ._checks import check_choice, check_number, check_sample_weight, generator_of
@@ -315,7 +316,7 @@ class CRPAssociativeClusterer(AssociativeClusterer):
             If a parameter, X or sample_weight is not valid. The model is then as before
             the batch.
         """
-        with earlier_fit_kept(self):
+        with earlier_fit_kept(self), blas_in_one_thread():
             self._check_parameters()
             first = not hasattr(self, "cluster_centers_")
             X = self._validated(X, reset=first)

@@ -6,8 +6,9 @@ import time
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from amcluster import _blocks
+from amcluster import CRPAssociativeClusterer, _blocks
 from amcluster._blocks import rows_of, sum_over
 from amcluster.kernels import Dynamics, Memories, target
 
@@ -131,3 +132,23 @@ def test_an_error_in_a_thread_is_raised(monkeypatch):
 
     with pytest.raises(RuntimeError, match="no"):
         rows_of(kernel, X, MEMORIES, out=())
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_blas_starts_no_threads_while_something_is_fitted(method):
+    def threads():
+        libraries = threadpool_info()
+        return {lib["num_threads"] for lib in libraries if lib["user_api"] == "blas"}
+
+    class Curious(CRPAssociativeClusterer):
+        def _check_parameters(self):
+            seen.append(threads())
+            super()._check_parameters()
+
+    seen = []
+    with threadpool_limits(2, "blas"):
+        getattr(Curious(), method)(X)
+        assert seen == [{1}]
+        with pytest.raises(ValueError, match="concentration"):
+            getattr(Curious(concentration=-1.0), method)(X)
+        assert threads() == {2}

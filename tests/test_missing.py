@@ -15,7 +15,7 @@ from amcluster import CLAMClusterer, CLAMELBOClusterer, CRPAssociativeClusterer
 from amcluster._canonical import distinct_rows
 from amcluster._free_energy import Mixture
 from amcluster._likelihoods import Likelihood
-from amcluster._missing import FreeEnergyWithHoles
+from amcluster._missing import FreeEnergyWithHoles, has_holes, look_finite
 from amcluster._seeding import partition_rows
 from amcluster._spread import Isotropic, first_shared
 
@@ -676,3 +676,19 @@ def test_crp_errors(X):
     with pytest.raises(ValueError, match="infinity"):
         crp.partial_fit([[np.inf, np.nan]])
     np.testing.assert_array_equal(crp.cluster_centers_, before)
+
+
+@pytest.mark.parametrize(
+    ("values", "finite", "holes"),
+    [
+        ([1.0, -2.0], True, False),
+        ([1.0, np.nan], False, True),
+        ([np.inf, -np.inf], False, False),
+        ([np.inf, np.nan], False, True),
+        ([1.5e308, 1.5e308], False, False),  # their sum is not
+    ],
+)
+def test_holes_are_told_from_infinity(values, finite, holes):
+    values = np.array([values])
+    assert look_finite(values) == finite
+    assert has_holes(values) == holes
