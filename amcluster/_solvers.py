@@ -92,8 +92,9 @@ def lbfgs(loss, theta, *, max_iter, tol, keep_alive, watch):
     while goes_on and promised(gradient) > tol and len(best.history) <= max_iter:
         means = loss.at_posterior_means(theta)
         there = loss.loss_and_gradient(means)
-        goes_on = there[0] < value - tol
-        if goes_on:
+        gain = value - there[0]
+        goes_on = gain > tol
+        if gain > 0:
             theta, (value, gradient) = means, there
             if best.visit(theta, value):
                 return best

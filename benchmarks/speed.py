@@ -191,6 +191,7 @@ def kernels(X, models, options, rows):
     centers = clam.cluster_centers_ - clam.cluster_centers_.mean(axis=0)
     memories = Memories(centers, np.zeros(len(centers)), clam.beta_).astype(dtype)
     dynamics = Dynamics.clamped(hidden, N_STEPS, STEP_SIZE, dtype)
+    dynamics = dynamics._replace(growth=dtype.type(np.inf))  # the gradient of autograd
     gradient, weights = target().reconstruction_gradient, np.ones(len(X))
     retrievals = {"CLAM": partial(clam.retrieve, X, N_STEPS, STEP_SIZE)}
     gradients = {

@@ -46,13 +46,18 @@ def loss(X, weights, mu, log_w, beta, lam, n_steps, hidden=None):
     return total
 
 
-def gradient(X, weights, mu, log_w, beta, lam, n_steps, hidden=None):
-    """Gradient of the loss with respect to mu and log_w, by the adjoint."""
+def gradient(X, weights, mu, log_w, beta, lam, n_steps, hidden=None, growth=np.inf):
+    """Gradient of the loss with respect to mu and log_w, by the adjoint.
+
+    Where the adjoint g is longer than `growth` times the last one, the posteriors are
+    as deaf as to one of this length.
+    """
     d_mu, d_log_w = np.zeros_like(mu), np.zeros_like(log_w)
     m = np.ones(X.shape[1]) if hidden is None else hidden.astype(float)
     for x, weight in zip(X, weights, strict=True):
         states = trajectory(x, mu, log_w, beta, lam, n_steps, hidden)
         g = 2 * weight * m * (states[-1] - x)
+        longest = growth * max(np.linalg.norm(g), np.finfo(float).tiny)
         for t in range(n_steps - 1, -1, -1):
             start = hidden is not None and t == 0
             seen = 1 - m if start else np.ones(len(x))
@@ -61,6 +66,8 @@ def gradient(X, weights, mu, log_w, beta, lam, n_steps, hidden=None):
             u = sigma @ mu
             h = (1.0 if start else lam) * m * g
             r = 2 * beta * sigma * ((mu - u) @ h)
+            length = np.linalg.norm(m * g)
+            r *= longest / length if length > longest else 1.0
             d_mu += np.outer(sigma, h) + r[:, None] * seen * (v - mu)
             d_log_w += r / (2 * beta)
             g = g - h + r @ mu

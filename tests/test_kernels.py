@@ -47,7 +47,7 @@ def kernels(request):
 class Case:
     """Random rows and memories; every second memory equals a row."""
 
-    def __init__(self, shape, dtype, seed=0):
+    def __init__(self, shape, dtype, seed=0, beta=None):
         self.n_rows, self.n_features, self.n_clusters, self.n_steps = shape
         rng = np.random.default_rng(seed)
         self.X = rng.normal(size=(self.n_rows, self.n_features)).astype(dtype)
@@ -56,7 +56,7 @@ class Case:
         some = min(self.n_rows, len(centers[::2]))
         centers[::2][:some] = self.X[:some]
         log_weights = np.log(rng.dirichlet(np.ones(self.n_clusters)))
-        beta = 1.7 / self.n_features
+        beta = beta or 1.7 / self.n_features
         self.memories = Memories(centers, log_weights, beta).astype(dtype)
         self.dtype = dtype
         self.mu = self.memories.centers.astype(float)
@@ -166,7 +166,7 @@ def test_loss_and_gradient(kernels, shape, dtype, masked):
     loss, d_centers, d_log_weights = kernels.reconstruction_gradient(*arguments)
     expected = reference.loss(*case.reference_arguments(), hidden)
     expected_d_mu, expected_d_log_w = reference.gradient(
-        *case.reference_arguments(), hidden
+        *case.reference_arguments(), hidden, growth=1.0
     )
     assert isinstance(loss, float)
     assert d_centers.dtype == d_log_weights.dtype == np.float64
@@ -177,6 +177,39 @@ def test_loss_and_gradient(kernels, shape, dtype, masked):
     case.close(d_log_weights.sum(), 0)
 
 
+@dtypes
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("way", ["data", "memories"])
+def test_gradient_is_damped_between_memories(kernels, monkeypatch, way, dtype, masked):
+    case = Case((30, 4, 3, 8), dtype, seed=10, beta=3.0)  # some rows lie between
+    dynamics = case.clamped(hidden_features(4)) if masked else case.free()
+    monkeypatch.setattr(expansion, "LOGIT_ERROR", 0.0 if way == "data" else np.inf)
+    assert memory_space.pays(case.memories, dynamics) == (way == "memories")
+    arguments = (case.X, case.weights, case.memories)
+    hidden = hidden_features(4) if masked else None
+    found = {}
+    for growth in (0.3, 1.0, np.inf):
+        damped = dynamics._replace(growth=dtype(growth))
+        _, *found[growth] = kernels.reconstruction_gradient(*arguments, damped)
+        expected = reference.gradient(*case.reference_arguments(), hidden, growth)
+        for actual, wanted in zip(found[growth], expected, strict=True):
+            case.close(actual / np.abs(wanted).max(), wanted / np.abs(wanted).max())
+    for growth in (0.3, 1.0):
+        assert np.abs(found[growth][0] - found[np.inf][0]).max() > 1
+
+
+@dtypes
+def test_damping_does_not_depend_on_the_size_of_weights(kernels, dtype):
+    case = Case((30, 4, 3, 8), dtype, seed=10, beta=3.0)  # some rows lie between
+    _, expected, _ = kernels.reconstruction_gradient(
+        case.X, case.weights, case.memories, case.free()
+    )
+    _, tiny, _ = kernels.reconstruction_gradient(
+        case.X, 1e-25 * case.weights, case.memories, case.free()
+    )
+    case.close(1e25 * tiny, expected)
+
+
 @pytest.mark.parametrize("shape", SHAPES["cpu"], ids=str)
 @pytest.mark.parametrize("masked", [False, True])
 @holes
@@ -184,7 +217,7 @@ def test_gradient_against_finite_differences(shape, masked, holes):
     case = Case(shape, np.float64)
     hidden = hidden_features(case.n_features) if masked else None
     dynamics = case.clamped(hidden) if masked else case.free()
-    dynamics = dynamics._replace(holes=holes)
+    dynamics = dynamics._replace(holes=holes, growth=np.inf)
     X = with_holes(case) if holes else case.X
 
     def loss(theta):

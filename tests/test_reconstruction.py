@@ -73,6 +73,7 @@ def test_loss_against_the_reference(mask_fraction):
 @pytest.mark.parametrize("learn_weights", [False, True])
 def test_gradient_against_finite_differences(mask_fraction, learn_weights):
     loss = make_loss(mask_fraction, learn_weights)
+    loss.dynamics = [d._replace(growth=np.inf) for d in loss.dynamics]
     theta = loss.pack(START)
     value, gradient = loss.loss_and_gradient(theta)
     np.testing.assert_allclose(value, loss.loss(theta), rtol=1e-12)
@@ -242,6 +243,12 @@ class Cliff:
         self.n_evaluations += 1
         return self.loss(theta), np.where(theta == 0, 1.0, -1e3)
 
+    def at_posterior_means(self, theta):
+        return theta - 1.0
+
+    def n_alive(self, theta):
+        return 1
+
 
 def test_a_line_search_that_finds_nothing_ends():
     cliff = Cliff(drop=0.0)
@@ -256,3 +263,10 @@ def test_what_a_line_search_found_is_kept():
     best = lbfgs(Cliff(drop=0.5), np.zeros(1), watch=lambda *_: False, **settings)
     assert best.history == [2.0, 1.5]
     assert best.theta[0] < 0
+
+
+def test_a_closed_form_step_is_kept_even_if_it_gains_less_than_tol():
+    settings = {"max_iter": 50, "tol": 0.2, "keep_alive": True}
+    best = lbfgs(Cliff(drop=0.1), np.zeros(1), watch=lambda *_: False, **settings)
+    assert best.history == [2.0, 1.9]
+    assert best.theta[0] == -1.0

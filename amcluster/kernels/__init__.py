@@ -25,6 +25,9 @@ import numpy as np
 # Codes of the likelihoods, which kernels branch on: see `cpu/likelihoods.py`.
 GAUSSIAN, STUDENT_T = 0, 1
 
+# Where dynamics contract, no adjoint of theirs is longer than the one they end with.
+GROWTH = 1.0
+
 
 class Memories(NamedTuple):
     """The memories of a network, in the dtype of the rows they meet.
@@ -84,14 +87,16 @@ class Dynamics(NamedTuple):
     first_step_size: np.floating
     seen: np.ndarray  # (n_features,) 1 where the first step looks, else 0
     moves: np.ndarray  # (n_features,) 1 where the state moves, 0 where it is clamped
+    growth: np.floating  # of an adjoint, beyond which it is damped; inf: never
     holes: bool = False  # whether rows may have some
 
     @classmethod
     def free(cls, n_features, n_steps, step_size, dtype, holes=False):
         """All coordinates are seen and move."""
-        step_size = np.dtype(dtype).type(step_size)
+        number = np.dtype(dtype).type
+        step_size, growth = number(step_size), number(GROWTH)
         ones = np.ones(n_features, dtype=dtype)
-        return cls(int(n_steps), step_size, step_size, ones, ones, holes)
+        return cls(int(n_steps), step_size, step_size, ones, ones, growth, holes)
 
     @classmethod
     def clamped(cls, hidden, n_steps, step_size, dtype, holes=False):
@@ -104,6 +109,7 @@ class Dynamics(NamedTuple):
             dtype.type(1.0),
             (~hidden).astype(dtype),
             hidden.astype(dtype),
+            dtype.type(GROWTH),
             holes,
         )
 

@@ -13,6 +13,7 @@ data space a step costs two passes over all features of all memories, so that th
 where the memories are not many more than the features.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -57,6 +58,7 @@ class Network(NamedTuple):
     first_norms: np.ndarray  # (K,) over what the first step sees
     moves: np.ndarray  # (D, 1) 1 where the state moves
     steps: np.ndarray  # (T,) their sizes
+    growth: np.floating  # of an adjoint, beyond which it is damped
     sees: bool  # whether the first step sees what moves
     all_moves: bool
     zeros: np.ndarray  # (max(K, D),)
@@ -73,7 +75,7 @@ class Network(NamedTuple):
             *(len(memories.log_weights), memories.log_weights, memories.beta),
             *(centers_m, centers - centers_m, inner_products(centers_m, centers_m)),
             *(np.square(centers).sum(axis=1), (np.square(centers) * seen).sum(axis=1)),
-            *(moves[:, None], steps, bool((seen * moves).any())),
+            *(moves[:, None], steps, dynamics.growth, bool((seen * moves).any())),
             *(bool(dynamics.moves.all()), np.zeros(max(centers.shape), centers.dtype)),
         )
 
@@ -96,7 +98,7 @@ class Way(NamedTuple):
     alphas: np.ndarray  # (S + 1, 1, K, LANES), under t modulo S + 1
     posteriors: np.ndarray  # (S, 1, K, LANES)
     rests: np.ndarray  # (T + 1,) c_t
-    of_lanes: tuple  # room for a number a lane, twice
+    of_lanes: np.ndarray  # (3, LANES) room for three numbers a lane
 
     @classmethod
     def empty(cls, network, n_steps):
@@ -107,7 +109,7 @@ class Way(NamedTuple):
             aligned_zeros((n_steps + 1, *shape), dtype),
             aligned_zeros((n_steps, *shape), dtype),
             np.append(dtype.type(1), np.cumprod(1 - network.steps)).astype(dtype),
-            tuple(aligned_zeros((2, LANES), dtype)),
+            aligned_zeros((3, LANES), dtype),
         )
 
 
@@ -117,7 +119,7 @@ def run(tiles, network, way):
     n_clusters, one = network.n_clusters, tiles.dtype.type(1.0)
     of_m, of_f, alphas, posteriors = way.of_m, way.of_f, way.alphas, way.posteriors
     n_kept, zero = alphas.shape[0], tiles.dtype.type(0.0)
-    largest, total = way.of_lanes
+    largest, total = way.of_lanes[0], way.of_lanes[1]
     product(network.centers_m, network.zeros, tiles, of_m)
     if not network.all_moves:
         product(network.centers_f, network.zeros, tiles, of_f)
@@ -177,6 +179,22 @@ def weighted_square(values, w, of_lane):
     return total
 
 
+@part
+def to_limits(squares, w, growth):
+    """Turn |v(T) - x|^2 into what |g|^2 may become."""
+    for lane in range(LANES):
+        longest = growth * (w[lane] + w[lane])
+        squares[lane] *= longest * longest
+
+
+@part
+def damp(squared, limit, damping):
+    """Write what brings lengths back to their limits: 1, or less than that."""
+    for lane in range(LANES):
+        ratio = math.sqrt(limit[lane] / squared[lane])
+        damping[lane] = ratio if squared[lane] > limit[lane] else 1.0
+
+
 def retrieve(rows, memories, dynamics, out):
     """`dynamics.retrieve` through the space of memories."""
     follow(rows, np.ones(len(rows)), *_outset(memories, dynamics, 1), out)
@@ -192,7 +210,7 @@ def _outset(memories, dynamics, n_kept):
     network = Network.of(memories, dynamics)
     transposed = np.ascontiguousarray(network.centers_m.T)
     tile = aligned_zeros((2, 1, len(transposed), LANES), transposed.dtype)
-    tile = Tile(*tile, *np.ones((3, 1, LANES)))
+    tile = Tile(*tile, *np.ones((2, 1, LANES)), *np.ones((3, LANES)))
     return network, transposed, tile, Way.empty(network, n_kept)
 
 
@@ -203,7 +221,9 @@ class Tile(NamedTuple):
     ends: np.ndarray  # (1, D, LANES)
     weights: np.ndarray  # (1, LANES) in float64, as those below
     ones: np.ndarray  # (1, LANES)
-    squares: np.ndarray  # (1, LANES)
+    squares: np.ndarray  # (LANES,) |v(T) - x|^2, then the limit of |g|^2
+    squared: np.ndarray  # (LANES,) |g|^2
+    far: np.ndarray  # (LANES,) |x|^2 over what moves
 
 
 @kernel
@@ -214,7 +234,7 @@ def follow(rows, weights, network, transposed, tile, way, out):
         take(rows, weights, start, tile.rows, tile.weights)
         run(tile.rows, network, way)
         change(tile.rows, network, transposed, way, tile.ends)
-        loss += weighted_square(tile.ends, tile.weights, tile.squares[0])
+        loss += weighted_square(tile.ends, tile.weights, tile.squares)
         for j in range(tile.rows.shape[1]):
             for lane in range(LANES):
                 tile.ends[0, j, lane] += tile.rows[0, j, lane]
@@ -271,8 +291,8 @@ def there_and_back(rows, weights, network, transposed, tile, way, back, slopes):
         take(rows, weights, start, tile.rows, tile.weights)
         run(tile.rows, network, way)
         change(tile.rows, network, transposed, way, tile.ends)
-        loss += weighted_square(tile.ends, tile.weights, tile.squares[0])
-        go_back(tile.weights[0], tile.ones, network, way, back, slopes)
+        loss += weighted_square(tile.ends, tile.weights, tile.squares)
+        go_back(tile, network, way, back, slopes)
         add_products(back.p, tile.rows, slopes.of_m)
         add_weighted(back.q, tile.ones, slopes.total)
         if not network.all_moves:
@@ -281,12 +301,20 @@ def there_and_back(rows, weights, network, transposed, tile, way, back, slopes):
 
 
 @part
-def go_back(w, ones, network, way, back, slopes):
-    """The adjoint of `run`."""
-    gamma, z, r, p, q = back
+def go_back(tile, network, way, back, slopes):
+    """The adjoint of `run`, damped as in `reconstruction`."""
+    (gamma, z, r, p, q), w, lanes = back, tile.weights[0], way.of_lanes
     n_clusters, last = network.n_clusters, network.steps.shape[0]
     zero, one = z.dtype.type(0.0), z.dtype.type(1.0)
-    e, mean = way.of_lanes
+    e, mean, damping = lanes[0], lanes[1], lanes[2]
+    limit, squared, far = tile.squares, tile.squared, tile.far
+    to_limits(limit, w, network.growth)
+    for lane in range(LANES):
+        far[lane] = 0.0
+    for j in range(network.moves.shape[0]):
+        x = tile.rows[0, j]
+        for lane in range(LANES):
+            far[lane] += network.moves[j, 0] * x[lane] * x[lane]
     for lane in range(LANES):
         e[lane] = (w[lane] + w[lane]) * (way.rests[last] - one)
     for k in range(n_clusters):
@@ -300,24 +328,29 @@ def go_back(w, ones, network, way, back, slopes):
         scale = network.beta + network.beta
         product(network.between, network.zeros, gamma, z)
         for lane in range(LANES):
-            mean[lane] = zero
+            mean[lane], squared[lane] = zero, far[lane] * e[lane] * e[lane]
         for k in range(n_clusters):
             slope, inner, prob = z[0, k], way.of_m[0, k], sigma[0, k]
+            weight = gamma[0, k]
             for lane in range(LANES):
-                slope[lane] += e[lane] * inner[lane]
+                along = e[lane] * inner[lane]
+                slope[lane] += along
+                squared[lane] += np.float64(weight[lane]) * (slope[lane] + along)
                 mean[lane] += prob[lane] * slope[lane]
                 prob[lane] *= step
+        damp(squared, limit, damping)
         add_products(sigma, gamma, slopes.between)
         for k in range(n_clusters):
             slope, prob, turn = z[0, k], sigma[0, k], r[0, k]
             of_p, of_q, weight = p[0, k], q[0, k], gamma[0, k]
             for lane in range(LANES):
-                turn[lane] = scale * prob[lane] * (slope[lane] - mean[lane])
+                pull = scale * damping[lane] * prob[lane]
+                turn[lane] = pull * (slope[lane] - mean[lane])
                 of_q[lane] += turn[lane]
                 of_p[lane] += e[lane] * prob[lane] + rest * turn[lane]
                 weight[lane] = left * weight[lane] + turn[lane]
         if sees:
-            add_weighted(r, ones, slopes.diagonal)
+            add_weighted(r, tile.ones, slopes.diagonal)
         for lane in range(LANES):
             e[lane] *= left
 

@@ -13,6 +13,12 @@ where the sum of the r_k is 0. Only the coordinates the step sees enter v - cent
 The holes of a row, NaN, are not seen by the first step, which puts the state where the
 memories expect it, and are not judged.
 
+Between two memories the loss of a row does not slope, it jumps: g grows with every step
+back, to thousands of times its length, and one row in a hundred thousand turns the sum
+over all rows. So where g is longer than `growth` times what it was at v(T), over the
+coordinates that move, r counts as that of a g of this length: it is damped by the ratio
+of the two. What is returned is the gradient but for those rows.
+
 Here the states themselves are kept; `memory_space` does the same with fewer numbers.
 """
 
@@ -34,7 +40,7 @@ from .lanes import (
     squares,
     squares_of_seen,
 )
-from .memory_space import weighted_square
+from .memory_space import damp, to_limits, weighted_square
 from .posterior import to_exponentials, to_logits
 
 
@@ -48,6 +54,7 @@ class Plan(NamedTuple):
     seen: np.ndarray  # 1 where the first step looks
     judged: np.ndarray  # 1 where the last state is compared to the row
     sees_all: bool
+    growth: np.floating  # of an adjoint, beyond which it is damped
 
     @classmethod
     def of(cls, rows, dynamics):
@@ -67,6 +74,7 @@ class Plan(NamedTuple):
             seen,
             np.where(hole, zero, moves),
             sees_all,
+            dynamics.growth,
         )
 
 
@@ -80,9 +88,10 @@ class Path(NamedTuple):
     h: np.ndarray  # n_features
     back: np.ndarray  # n_features
     along: np.ndarray  # n_clusters
-    of_lanes: np.ndarray  # (2, LANES) two numbers a lane
-    squares: np.ndarray  # (1, LANES) one more, in float64, as those below
-    ones: np.ndarray  # (1, LANES)
+    of_lanes: np.ndarray  # (3, LANES) three numbers a lane
+    ones: np.ndarray  # (1, LANES) in float64, as those below
+    squares: np.ndarray  # (LANES,) |v(T) - x|^2, then the limit of |g|^2
+    squared: np.ndarray  # (LANES,) |g|^2
     zeros: np.ndarray  # (max(n_features, n_clusters),)
 
     @classmethod
@@ -96,8 +105,8 @@ class Path(NamedTuple):
         )
         return cls(
             *(aligned_zeros(shape, centers.dtype) for shape in shapes),
-            aligned_zeros((2, LANES), centers.dtype),
-            *np.ones((2, 1, LANES)),
+            aligned_zeros((3, LANES), centers.dtype),
+            *(np.ones((1, LANES)), *np.ones((2, LANES))),
             np.zeros(max(centers.shape), centers.dtype),
         )
 
@@ -158,8 +167,11 @@ def judge(plan, tile, path):
 @part
 def run_back(plan, tile, w, memories, centers, transposed, path, slopes):
     """Carry g back from v(T) to v(0), adding to the weighted sums on the way."""
-    states, means, posteriors, g, h, back, along, of_lanes, _, ones, zeros = path
-    (n_clusters, n_features), mean = memories.centers.shape, of_lanes[0]
+    states, means, posteriors, g, h, back, along, of_lanes = path[:8]
+    ones, limit, squared, zeros = path[8:]
+    n_clusters, n_features = memories.centers.shape
+    mean, damping, zero = of_lanes[0], of_lanes[1], g.dtype.type(0.0)
+    to_limits(limit, w, plan.growth)
     plan_tile = min(tile, plan.first.shape[0] - 1)
     seen = plan.seen[plan_tile]
     for j in range(n_features):
@@ -168,18 +180,21 @@ def run_back(plan, tile, w, memories, centers, transposed, path, slopes):
     for t in range(means.shape[0] - 1, -1, -1):
         steps = plan.first[plan_tile] if t == 0 else plan.later[plan_tile]
         for lane in range(LANES):
-            mean[lane] = 0.0
+            mean[lane] = squared[lane] = 0.0
         for j in range(n_features):
             left, moved, u, size = g[0, j], h[0, j], means[t, 0, j], steps[j]
             for lane in range(LANES):
+                length = left[lane] if size[lane] > zero else zero
+                squared[lane] += np.float64(length) * length
                 moved[lane] = size[lane] * left[lane]
                 left[lane] -= moved[lane]
                 mean[lane] += u[lane] * moved[lane]
+        damp(squared, limit, damping)
         product(centers, zeros, h, along)
         for k in range(n_clusters):
             slope, p = along[0, k], posteriors[t, 0, k]
             for lane in range(LANES):
-                slope[lane] = p[lane] * (slope[lane] - mean[lane])
+                slope[lane] = damping[lane] * p[lane] * (slope[lane] - mean[lane])
         add_weighted(along, ones, slopes.log_weights)
         for k in range(n_clusters):
             for lane in range(LANES):
@@ -208,7 +223,7 @@ def there(plan, w, memories, centers, transposed, path):
     for tile in range(plan.starts.shape[0]):
         run(plan, tile, memories, centers, transposed, path)
         judge(plan, tile, path)
-        loss += weighted_square(path.g, w[tile : tile + 1], path.squares[0])
+        loss += weighted_square(path.g, w[tile : tile + 1], path.squares)
     return loss
 
 
@@ -219,7 +234,7 @@ def there_and_back(plan, w, memories, centers, transposed, path, slopes):
     for tile in range(plan.starts.shape[0]):
         run(plan, tile, memories, centers, transposed, path)
         judge(plan, tile, path)
-        loss += weighted_square(path.g, w[tile : tile + 1], path.squares[0])
+        loss += weighted_square(path.g, w[tile : tile + 1], path.squares)
         run_back(plan, tile, w[tile], memories, centers, transposed, path, slopes)
     return loss
 

@@ -3,6 +3,7 @@
 There is the mathematics, and the rule which of the two ways pays.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -42,6 +43,7 @@ class Network(NamedTuple):
     moves: np.ndarray  # (D,) 1 where the state moves
     steps: np.ndarray  # (T,) their sizes
     rests: np.ndarray  # (T + 1,) c_t
+    growth: np.floating  # of an adjoint, beyond which it is damped
     sees: bool  # whether the first step sees what moves
 
     @classmethod
@@ -60,6 +62,7 @@ class Network(NamedTuple):
             np.stack([(squared * seen).sum(axis=1), squared.sum(axis=1)]),
             *(moves, steps),
             np.append(1, np.cumprod(1 - steps)).astype(centers.dtype),
+            dynamics.growth,
             bool((seen * moves).any()),
         )
 
@@ -138,13 +141,29 @@ def sum_loss(rows, weights, network, of_x, alphas, posteriors, ends, losses):
 
 
 @part
-def go_back(w, network, of_x, alphas, posteriors, back, sums, shared):
+def unit_of(w, shared):
+    """What makes an adjoint that of a row of weight 1/2."""
+    zero, one = shared.dtype.type(0), shared.dtype.type(1)
+    return one / (w + w) if w > zero else zero
+
+
+@part
+def damping_of(squared, limit, shared):
+    """The factor of a squared length: 1, or what brings it back to the limit."""
+    return math.sqrt(limit / squared) if squared > limit else shared.dtype.type(1)
+
+
+@part
+def go_back(x, w, limit, network, of_x, alphas, posteriors, back, sums, shared):
     """The adjoint of `run`; `back` is gamma, z, and what the centers get of x."""
     lane, zero = cuda.threadIdx.x, shared.dtype.type(0)
     n_clusters, last = network.between.shape[0], network.steps.shape[0]
     gamma, z, of_m, of_f = back[0], back[1], back[2], back[3]
     between, ends, diagonal = sums
     e = (w + w) * (network.rests[last] - shared.dtype.type(1))
+    far, unit = zero, unit_of(w, shared)
+    for j in own(x.shape[0]):
+        far += network.moves[j] * x[j, lane_of(x)] * x[j, lane_of(x)]
     for k in own(n_clusters):
         gamma[k, lane] = (w + w) * alphas[last, k, lane]
         of_m[k, lane] = zero
@@ -154,15 +173,19 @@ def go_back(w, network, of_x, alphas, posteriors, back, sums, shared):
         step, sigma, sees = network.steps[t], posteriors[t], t > 0 or network.sees
         rest, left = network.rests[t] if sees else zero, shared.dtype.type(1) - step
         scale, mean = network.beta + network.beta, zero
+        squared = (unit * e) * (unit * e) * far
         product(network.between, gamma, z, shared)
         for k in own(n_clusters):
-            z[k, lane] += e * of_x[0, k, lane]
+            inner = e * of_x[0, k, lane]
+            z[k, lane] += inner
+            squared += unit * gamma[k, lane] * (unit * (z[k, lane] + inner))
             mean += sigma[k, lane] * z[k, lane]
             sigma[k, lane] *= step
         mean = sum_of_lane(mean, shared)
+        damping = damping_of(sum_of_lane(squared, shared), limit, shared)
         add_products(sigma, gamma, between, shared)
         for k in own(n_clusters):
-            r = scale * sigma[k, lane] * (z[k, lane] - mean)
+            r = scale * sigma[k, lane] * (z[k, lane] - mean) * damping
             of_f[k, lane] += r
             of_m[k, lane] += e * sigma[k, lane] + rest * r
             gamma[k, lane] = left * gamma[k, lane] + r
@@ -204,8 +227,11 @@ def sum_gradient(
         run(x, network, of_x[block], alphas[block], posteriors[block], shared)
         squared = change(x, network, alphas[block], end[block], shared)
         losses[block, cuda.threadIdx.y, cuda.threadIdx.x] += w * squared
+        limit = network.growth * network.growth * sum_of_lane(squared, shared)
         go_back(
+            x,
             w,
+            limit,
             network,
             of_x[block],
             alphas[block],

@@ -9,6 +9,7 @@ import numpy as np
 from . import memory_space
 from ._jit import cuda, kernel, part
 from ._launch import launch
+from .memory_space import damping_of, unit_of
 from .posterior import to_logits, to_posteriors
 from .tiles import (
     LANES,
@@ -85,28 +86,42 @@ def judge(x, dynamics, states, g):
 
 @part
 def run_back(
-    x, w, memories, dynamics, states, means, posteriors, back, along, sums, shared
+    x,
+    w,
+    limit,
+    memories,
+    dynamics,
+    states,
+    means,
+    posteriors,
+    back,
+    along,
+    sums,
+    shared,
 ):
     """Carry g back from v(T) to v(0), adding to the sums on the way."""
     lane, of_x = cuda.threadIdx.x, lane_of(x)
     n_features, n_clusters = x.shape[0], memories.log_weights.shape[0]
     zero, scale = x.dtype.type(0), memories.beta + memories.beta
     g, h, turned = back[0], back[1], back[2]
-    centers, seen, r = sums
+    (centers, seen, r), unit = sums, unit_of(w, shared)
     for j in own(n_features):
         g[j, lane] *= w + w
     for t in range(dynamics.n_steps - 1, -1, -1):
-        mean = zero
+        mean, squared = zero, zero
         for j in own(n_features):
-            moved = size_of_step(t, j, hole(x, j, of_x, dynamics), dynamics)
-            moved *= g[j, lane]
+            size = size_of_step(t, j, hole(x, j, of_x, dynamics), dynamics)
+            length = unit * g[j, lane] if size > zero else zero
+            moved = size * g[j, lane]
             h[j, lane] = moved
             g[j, lane] -= moved
             mean += means[t, j, lane] * moved
+            squared += length * length
         mean = sum_of_lane(mean, shared)
+        damping = damping_of(sum_of_lane(squared, shared), limit, shared)
         product(memories.centers, h, along, shared)
         for k in own(n_clusters):
-            slope = posteriors[t, k, lane] * (along[k, lane] - mean)
+            slope = posteriors[t, k, lane] * (along[k, lane] - mean) * damping
             along[k, lane] = scale * slope
         add_products(posteriors[t], h, centers, shared)
         add_sums(along, r[min(t, 1)], shared)
@@ -176,9 +191,11 @@ def sum_gradient(
         )
         squared = judge(x, dynamics, states[block], back[block, 0])
         losses[block, cuda.threadIdx.y, cuda.threadIdx.x] += w * squared
+        limit = dynamics.growth * dynamics.growth * sum_of_lane(squared, shared)
         run_back(
             x,
             w,
+            limit,
             memories,
             dynamics,
             states[block],
