@@ -100,7 +100,7 @@ class AssociativeClusterer(
             If a parameter, X or sample_weight is not valid. What an earlier fit left is
             kept.
         """
-        with earlier_fit_kept(self), blas_in_one_thread():
+        with earlier_fit_kept(self), blas_in_one_thread:
             self._check_parameters()
             _forget_fit(self)
             self._fit(X, y, sample_weight)

@@ -6,7 +6,7 @@ are added in the order of the rows. So the number of threads never changes a res
 
 import os
 from functools import cache
-from threading import Thread
+from threading import Lock, Thread
 
 import joblib
 import numpy as np
@@ -38,18 +38,38 @@ def n_threads():
     return min(cpus, int(limit)) if limit.isdigit() and int(limit) > 0 else cpus
 
 
-def blas_in_one_thread():
-    """A context in which BLAS, also inside of SciPy's L-BFGS, starts no threads.
+class _OneThread:
+    """A limit of the whole process: who enters first sets it, who leaves last lifts it.
 
-    Those that it wakes for a small product spin for hundredths of a second when it is
-    done, on cores that kernels need next: fits took up to a third longer.
+    Of two contexts that overlap in threads of Python the second would otherwise find a
+    limit of one thread, and restore that when it leaves after the first.
     """
-    return _blas().limit(limits=1)
+
+    def __init__(self):
+        self._lock, self._n_inside = Lock(), 0
+
+    def __enter__(self):
+        with self._lock:
+            if self._n_inside == 0:
+                self._limit = _blas().limit(limits=1)
+            self._n_inside += 1
+
+    def __exit__(self, *_):
+        with self._lock:
+            self._n_inside -= 1
+            if self._n_inside == 0:
+                self._limit.restore_original_limits()
 
 
 @cache
 def _blas():
     return ThreadpoolController().select(user_api="blas")
+
+
+# A context in which BLAS, also inside of SciPy's L-BFGS, starts no threads. Those that
+# it wakes for a small product spin for hundredths of a second when it is done, on cores
+# that kernels need next: fits took up to a third longer.
+blas_in_one_thread = _OneThread()
 
 
 def rows_of(kernel, X, memories, *settings, out, passes=1):

@@ -316,7 +316,7 @@ class CRPAssociativeClusterer(AssociativeClusterer):
             If a parameter, X or sample_weight is not valid. The model is then as before
             the batch.
         """
-        with earlier_fit_kept(self), blas_in_one_thread():
+        with earlier_fit_kept(self), blas_in_one_thread:
             self._check_parameters()
             first = not hasattr(self, "cluster_centers_")
             X = self._validated(X, reset=first)

@@ -3,13 +3,14 @@
 import importlib
 import threading
 import time
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from amcluster import CRPAssociativeClusterer, _blocks
-from amcluster._blocks import rows_of, sum_over
+from amcluster._blocks import blas_in_one_thread, rows_of, sum_over
 from amcluster.kernels import Dynamics, Memories, target
 
 rng = np.random.default_rng(0)
@@ -134,15 +135,16 @@ def test_an_error_in_a_thread_is_raised(monkeypatch):
         rows_of(kernel, X, MEMORIES, out=())
 
 
+def blas_threads():
+    libraries = threadpool_info()
+    return {lib["num_threads"] for lib in libraries if lib["user_api"] == "blas"}
+
+
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_blas_starts_no_threads_while_something_is_fitted(method):
-    def threads():
-        libraries = threadpool_info()
-        return {lib["num_threads"] for lib in libraries if lib["user_api"] == "blas"}
-
     class Curious(CRPAssociativeClusterer):
         def _check_parameters(self):
-            seen.append(threads())
+            seen.append(blas_threads())
             super()._check_parameters()
 
     seen = []
@@ -151,4 +153,13 @@ def test_blas_starts_no_threads_while_something_is_fitted(method):
         assert seen == [{1}]
         with pytest.raises(ValueError, match="concentration"):
             getattr(Curious(concentration=-1.0), method)(X)
-        assert threads() == {2}
+        assert blas_threads() == {2}
+
+
+def test_blas_gets_its_threads_back_when_the_last_of_several_fits_ends():
+    with threadpool_limits(2, "blas"):
+        with ExitStack() as second:
+            with blas_in_one_thread:
+                second.enter_context(blas_in_one_thread)
+            assert blas_threads() == {1}
+        assert blas_threads() == {2}
