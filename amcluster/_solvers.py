@@ -1,5 +1,6 @@
 """Two ways down the reconstruction loss, and what is kept of the way."""
 
+from contextlib import suppress
 from functools import cached_property
 
 import numpy as np
@@ -92,12 +93,11 @@ def lbfgs(loss, theta, *, max_iter, tol, keep_alive, watch):
     while goes_on and promised(gradient) > tol and len(best.history) <= max_iter:
         means = loss.at_posterior_means(theta)
         there = loss.loss_and_gradient(means)
-        gain = value - there[0]
-        goes_on = gain > tol
-        if gain > 0:
+        if there[0] < value:
             theta, (value, gradient) = means, there
-            if best.visit(theta, value):
-                return best
+        goes_on = value < best.history[-1] - tol
+        if goes_on and best.visit(theta, value):
+            return best
     left = max_iter + 1 - len(best.history)
     # Where the first step is not worth an iteration, a line search would look for gains
     # that rounding hides.
@@ -132,7 +132,7 @@ def search(loss, theta, value, gradient, best, max_iter, tol):
         if best.visit(theta, value):
             raise StopIteration
 
-    try:
+    with suppress(NothingFound):
         minimize(
             searches,
             theta / unit,
@@ -141,9 +141,8 @@ def search(loss, theta, value, gradient, best, max_iter, tol):
             callback=callback,
             options={"maxiter": max_iter, "ftol": tol, "gtol": 0.0},
         )
-    except NothingFound:
-        if searches.value < best.history[-1]:
-            best.visit(searches.theta, searches.value)
+    if searches.value < best.history[-1]:
+        best.visit(searches.theta, searches.value)
 
 
 def adam(
