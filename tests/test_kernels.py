@@ -198,6 +198,20 @@ def test_gradient_is_damped_between_memories(kernels, monkeypatch, way, dtype, m
         assert np.abs(found[growth][0] - found[np.inf][0]).max() > 1
 
 
+def test_rows_with_holes_are_damped_alike_on_both():
+    case = Case((30, 4, 3, 8), np.float64, seed=10, beta=3.0)
+    X, dynamics = with_holes(case), case.free()._replace(holes=True)
+    found = {
+        (name, growth): target(name).reconstruction_gradient(
+            *(X, case.weights, case.memories, dynamics._replace(growth=growth))
+        )[1]
+        for name in SHAPES
+        for growth in (np.float64(1.0), np.float64(np.inf))
+    }
+    case.close(found["cpu", 1.0], found["cuda", 1.0])
+    assert np.abs(found["cpu", 1.0] - found["cpu", np.inf]).max() > 0.1
+
+
 @dtypes
 def test_damping_does_not_depend_on_the_size_of_weights(kernels, dtype):
     case = Case((30, 4, 3, 8), dtype, seed=10, beta=3.0)  # some rows lie between
