@@ -141,27 +141,28 @@ def sum_loss(rows, weights, network, of_x, alphas, posteriors, ends, losses):
 
 
 @part
-def unit_of(w, shared):
-    """What makes an adjoint that of a row of weight 1/2."""
+def unit_of(w, squared, growth, shared):
+    """1 over the longest adjoint that is not damped; `squared` is this thread's."""
+    longest = growth * (w + w) * math.sqrt(sum_of_lane(squared, shared))
     zero, one = shared.dtype.type(0), shared.dtype.type(1)
-    return one / (w + w) if w > zero else zero
+    return one / longest if longest > zero else zero
 
 
 @part
-def damping_of(squared, limit, shared):
-    """The factor of a squared length: 1, or what brings it back to the limit."""
-    return math.sqrt(limit / squared) if squared > limit else shared.dtype.type(1)
+def damping_of(squared, shared):
+    """The factor of an adjoint, given this thread's part of its square in that unit."""
+    squared, one = sum_of_lane(squared, shared), shared.dtype.type(1)
+    return one / math.sqrt(squared) if squared > one else one
 
 
 @part
-def go_back(x, w, limit, network, of_x, alphas, posteriors, back, sums, shared):
+def go_back(x, w, unit, network, of_x, alphas, posteriors, back, sums, shared):
     """The adjoint of `run`; `back` is gamma, z, and what the centers get of x."""
     lane, zero = cuda.threadIdx.x, shared.dtype.type(0)
     n_clusters, last = network.between.shape[0], network.steps.shape[0]
     gamma, z, of_m, of_f = back[0], back[1], back[2], back[3]
     between, ends, diagonal = sums
-    e = (w + w) * (network.rests[last] - shared.dtype.type(1))
-    far, unit = zero, unit_of(w, shared)
+    e, far = (w + w) * (network.rests[last] - shared.dtype.type(1)), zero
     for j in own(x.shape[0]):
         far += network.moves[j] * x[j, lane_of(x)] * x[j, lane_of(x)]
     for k in own(n_clusters):
@@ -182,7 +183,7 @@ def go_back(x, w, limit, network, of_x, alphas, posteriors, back, sums, shared):
             mean += sigma[k, lane] * z[k, lane]
             sigma[k, lane] *= step
         mean = sum_of_lane(mean, shared)
-        damping = damping_of(sum_of_lane(squared, shared), limit, shared)
+        damping = damping_of(squared, shared)
         add_products(sigma, gamma, between, shared)
         for k in own(n_clusters):
             r = scale * sigma[k, lane] * (z[k, lane] - mean) * damping
@@ -227,11 +228,11 @@ def sum_gradient(
         run(x, network, of_x[block], alphas[block], posteriors[block], shared)
         squared = change(x, network, alphas[block], end[block], shared)
         losses[block, cuda.threadIdx.y, cuda.threadIdx.x] += w * squared
-        limit = network.growth * network.growth * sum_of_lane(squared, shared)
+        unit = unit_of(w, squared, network.growth, shared)
         go_back(
             x,
             w,
-            limit,
+            unit,
             network,
             of_x[block],
             alphas[block],

@@ -88,7 +88,7 @@ def judge(x, dynamics, states, g):
 def run_back(
     x,
     w,
-    limit,
+    unit,
     memories,
     dynamics,
     states,
@@ -104,7 +104,7 @@ def run_back(
     n_features, n_clusters = x.shape[0], memories.log_weights.shape[0]
     zero, scale = x.dtype.type(0), memories.beta + memories.beta
     g, h, turned = back[0], back[1], back[2]
-    (centers, seen, r), unit = sums, unit_of(w, shared)
+    centers, seen, r = sums
     for j in own(n_features):
         g[j, lane] *= w + w
     for t in range(dynamics.n_steps - 1, -1, -1):
@@ -118,7 +118,7 @@ def run_back(
             mean += means[t, j, lane] * moved
             squared += length * length
         mean = sum_of_lane(mean, shared)
-        damping = damping_of(sum_of_lane(squared, shared), limit, shared)
+        damping = damping_of(squared, shared)
         product(memories.centers, h, along, shared)
         for k in own(n_clusters):
             slope = posteriors[t, k, lane] * (along[k, lane] - mean) * damping
@@ -191,11 +191,11 @@ def sum_gradient(
         )
         squared = judge(x, dynamics, states[block], back[block, 0])
         losses[block, cuda.threadIdx.y, cuda.threadIdx.x] += w * squared
-        limit = dynamics.growth * dynamics.growth * sum_of_lane(squared, shared)
+        unit = unit_of(w, squared, dynamics.growth, shared)
         run_back(
             x,
             w,
-            limit,
+            unit,
             memories,
             dynamics,
             states[block],
