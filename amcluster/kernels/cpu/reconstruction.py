@@ -88,7 +88,7 @@ class Path(NamedTuple):
     h: np.ndarray  # n_features
     back: np.ndarray  # n_features
     along: np.ndarray  # n_clusters
-    of_lanes: np.ndarray  # (3, LANES) three numbers a lane
+    of_lanes: np.ndarray  # (2, LANES) two numbers a lane
     ones: np.ndarray  # (1, LANES) in float64, as those below
     squares: np.ndarray  # (LANES,) |v(T) - x|^2, then the limit of |g|^2
     squared: np.ndarray  # (LANES,) |g|^2
@@ -105,7 +105,7 @@ class Path(NamedTuple):
         )
         return cls(
             *(aligned_zeros(shape, centers.dtype) for shape in shapes),
-            aligned_zeros((3, LANES), centers.dtype),
+            aligned_zeros((2, LANES), centers.dtype),
             *(np.ones((1, LANES)), *np.ones((2, LANES))),
             np.zeros(max(centers.shape), centers.dtype),
         )
