@@ -33,6 +33,7 @@ from ._checks import (
 )
 from ._devices import device_named
 from ._likelihoods import Likelihood
+from ._metric import LearnedMetric
 from ._missing import filled, has_holes, look_finite, marginal_logits
 from .kernels import Dynamics
 
@@ -372,6 +373,24 @@ class AssociativeClusterer(
         return self._completed(X, self._device()) if holes else X.copy()
 
     @property
+    def metric_(self):
+        """The learned metric A, of determinant 1 (n_features, n_features).
+
+        Squared distances are ``(x - y) @ A @ (x - y)``. The fit keeps its factors; each
+        look at this attribute makes the matrix of them.
+        """
+        metric = self._learned_metric()
+        if metric is None:
+            raise AttributeError(
+                f"{type(self).__name__} has metric_ after a fit with metric='learned'."
+            )
+        return metric.to_matrix()
+
+    @metric_.setter
+    def metric_(self, matrix):
+        self._metric_ = tuple(LearnedMetric.of_matrix(matrix))
+
+    @property
     def _n_features_out(self):
         return len(self.cluster_centers_)
 
@@ -423,28 +442,27 @@ class AssociativeClusterer(
         X, centers = self._coordinates(device, X, memories.centers)
         return X, memories._replace(centers=centers)
 
+    def _learned_metric(self):
+        """The learned metric; None where it is Euclidean."""
+        factors = getattr(self, "_metric_", None)
+        return None if factors is None else LearnedMetric(*factors)
+
     def _coordinates(self, device, *arrays):
         """Points of X in coordinates where the metric is Euclidean."""
-        if not hasattr(self, "metric_"):
+        metric = self._learned_metric()
+        if metric is None:
             return arrays
-        dtype = arrays[0].dtype
-        memories = self._memories(arrays[0].shape[1]).astype(dtype)
-        matrix, middle = self._root().astype(dtype), self._middle().astype(dtype)
-        projected, project = [], device.kernels.project
-        for points in arrays:
-            out = np.empty_like(points)
-            device.rows_of(project, points - middle, memories, matrix, out=(out,))
-            projected.append(out)
-        return projected
+        middle = self._middle().astype(arrays[0].dtype)
+        return [metric.coordinates(points - middle, device) for points in arrays]
 
     def _centred(self, X):
         """X and the memories about a point in their middle, and the metric's root."""
-        memories = self._memories(X.shape[1])
-        if not hasattr(self, "metric_"):
+        memories, metric = self._memories(X.shape[1]), self._learned_metric()
+        if metric is None:
             return X, memories, None
         middle = self._middle()
         memories = memories._replace(centers=memories.centers - middle)
-        return X - middle.astype(X.dtype), memories, self._root()
+        return X - middle.astype(X.dtype), memories, metric.dense().matrix
 
     def _marginal_logits(self, X, device):
         """Logits of rows with holes, and their log normalisers."""
@@ -464,10 +482,6 @@ class AssociativeClusterer(
     def _middle(self):
         """Where those coordinates are 0, so that they keep float32's precision."""
         return self.weights_ @ self.cluster_centers_
-
-    def _root(self):
-        """Lower triangular root of the metric: metric_ = root @ root.T."""
-        return np.linalg.cholesky(self.metric_.astype(np.float64))
 
     def _report(self, start, iteration, what):
         if self.verbose:

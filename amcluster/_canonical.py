@@ -15,11 +15,12 @@ from ._devices import CPU
 class DistinctRows(NamedTuple):
     """Distinct rows, centred, with summed weights; NaN where a value is missing."""
 
-    values: np.ndarray  # (n_distinct, n_features), C-contiguous, minus offset
+    values: np.ndarray  # (n_distinct, n_features), C-contiguous: (X - offset) / units
     weights: np.ndarray  # (n_distinct,) float64, positive
     offset: np.ndarray  # (n_features,) the weighted mean, in the dtype of values
     has_holes: bool = False  # whether a value is missing
     device: object = CPU()  # where kernels meet them
+    units: np.ndarray | float = 1.0  # (n_features,) of values, in those of X
 
     @property
     def total_weight(self):
@@ -32,6 +33,24 @@ class DistinctRows(NamedTuple):
         if self.has_holes:
             return self.weights @ np.count_nonzero(~np.isnan(self.values), axis=1)
         return self.total_weight * self.values.shape[1]
+
+    def in_units(self, units):
+        """The same rows with columns divided by `units`."""
+        return self._replace(values=self.values / units, units=self.units * units)
+
+    def place(self, points):
+        """Points of X beside the rows."""
+        return (points - self.offset) / self.units
+
+    @property
+    def log_units(self):
+        """What a change of units adds to the mean log density of a row of X."""
+        if np.ndim(self.units) == 0:
+            return 0.0
+        logs = -np.log(self.units.astype(np.float64))
+        if not self.has_holes:
+            return logs.sum()
+        return self.weights @ (~np.isnan(self.values) @ logs) / self.total_weight
 
     def with_values(self, values):
         """The same rows in other coordinates, or with their holes filled."""

@@ -141,6 +141,13 @@ def path_rows(rows, random_state):
     return rows.drawn(drawn, times.astype(np.float64))
 
 
+def most_memories(rows):
+    """The number of memories that a path starts with."""
+    total = rows.total_weight
+    most = max(1, int(min(total / ROWS_PER_MEMORY, 2 * sqrt(total))))
+    return min(most, len(rows.values))
+
+
 def coarsen(objective, random_state, watch):
     """Follow the path from fine to coarse.
 
@@ -152,12 +159,11 @@ def coarsen(objective, random_state, watch):
     Outcome
         The level with the lowest objective.
     """
-    total, rows = objective.total, objective.rows
-    n_memories = max(1, int(min(total / ROWS_PER_MEMORY, 2 * sqrt(total))))
-    partition = k_means(rows, min(n_memories, len(rows.values)), random_state)
+    rows = objective.rows
+    partition = k_means(rows, most_memories(rows), random_state)
     levels, stopped = [], False
     start = objective.start(partition)
-    for level in _levels(objective, start, stop=1, n_merges=_some):
+    for level in _levels(objective, start, stop=1, n_merges=some_pairs):
         levels.append(level)
         stopped = watch(len(levels), *level)
         if stopped:
@@ -189,7 +195,8 @@ def _levels(objective, grown, stop, n_merges):
         grown = merge_nearest(grown, n_merges(n_memories))
 
 
-def _some(n_memories):
+def some_pairs(n_memories):
+    """How many pairs are merged between two levels."""
     return max(1, n_memories // MERGED_PART)
 
 

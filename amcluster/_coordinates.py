@@ -88,16 +88,17 @@ def filled_rows(rows):
     )
 
 
-def coordinates(rows, matrix):
-    """Centred rows in the coordinates of a matrix, in their dtype.
+def coordinates(rows, metric):
+    """Centred rows in the coordinates of a metric, in their dtype.
 
-    Rows with holes are in the coordinates of features, and the matrix is diagonal
-    where features are constant.
+    Of rows with holes, features are in units in which the metric is of determinant 1,
+    where it is diagonal.
     """
-    values = np.ascontiguousarray(rows.values @ matrix, rows.values.dtype)
-    offset = np.zeros(matrix.shape[1], values.dtype)
+    values = metric.of_rows(rows.values)
+    offset = np.zeros(metric.rank, values.dtype)
     if not isinstance(rows, HoledRows):
         return DistinctRows(values, rows.weights, offset, device=rows.device)
+    matrix = metric.matrix
     used = matrix.any(axis=1)  # constant features have no part in it
     features, root = rows.features[:, used], matrix[used]
     if np.array_equal(root, np.diag(np.diag(root))):  # then holes stay holes

@@ -4,7 +4,6 @@ from functools import partial
 from numbers import Integral
 
 import numpy as np
-from scipy.linalg import solve_triangular
 from scipy.special import expit
 
 from ._base import (
@@ -391,6 +390,10 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         n_seen = np.count_nonzero(~np.isnan(X), axis=1) if has_holes(X) else X.shape[1]
         normaliser = n_seen / 2 * np.log(self.beta_ / np.pi) - log_determinants / 2
         normaliser -= np.log(self.concentration + self.counts_.sum())
+        metric = self._metric_for(has_holes(X))
+        if metric is not None and metric.axes is not None:
+            beyond = metric.length_outside(X - self._middle().astype(X.dtype))
+            normaliser = normaliser - self.beta_ * np.square(beyond)
         return np.logaddexp(*parts) + np.asarray(normaliser, X.dtype)
 
     def retrieve(self, X, n_steps=None, step_size=1.0):
@@ -424,7 +427,8 @@ class CRPAssociativeClusterer(AssociativeClusterer):
             warn_of_moving(n_moving, len(rows))
         else:
             *_, states = landscape.flow(rows, n_steps, step_size, clamp)
-        return seen_kept(self._points(states), X)
+        left = 0.0 if n_steps is None else (1 - step_size) ** n_steps
+        return seen_kept(self._points(states, X, left), X)
 
     def trajectory(self, X, n_steps=10, step_size=0.3):
         """Follow the states of the network on their way from each row.
@@ -448,7 +452,10 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         X = self._check_X(X)
         rows, landscape, clamp = self._network_of(X)
         path = landscape.flow(rows, n_steps, step_size, clamp)
-        states = [seen_kept(self._points(v), X) for v in path]
+        states = [
+            seen_kept(self._points(v, X, (1 - step_size) ** t), X)
+            for t, v in enumerate(path)
+        ]
         states[0] = np.where(np.isnan(X), states[0], X)
         return np.stack(states, axis=1)
 
@@ -495,8 +502,8 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         rows = filled_rows(rows)
         sample = path_rows(rows, random_state)
         prepared = prepare(sample, random_state, self.metric == "learned")
-        rows = coordinates(rows, prepared.matrix)
-        sample = coordinates(sample, prepared.matrix)
+        rows = coordinates(rows, prepared.coordinates)
+        sample = coordinates(sample, prepared.coordinates)
         model, soft = self._first_model(prepared), self.assignment == "soft"
         if isinstance(rows, HoledRows) and not soft:
             objective = SoftObjective(sample, model, self.tol)
@@ -562,7 +569,7 @@ class CRPAssociativeClusterer(AssociativeClusterer):
 
     def _attributes(self, prepared, offset, model, grown):
         """What the estimator keeps of memories in the coordinates of a preparation."""
-        centers = grown.centers @ np.linalg.pinv(prepared.matrix) + offset
+        centers = prepared.coordinates.features(grown.centers) + offset
         attributes = {
             "base_mean_": offset,
             "base_precision_": float(model.base_precision * prepared.scale),
@@ -571,7 +578,8 @@ class CRPAssociativeClusterer(AssociativeClusterer):
             "rank_": prepared.rank,
         }
         if self.metric == "learned":
-            attributes["metric_"] = prepared.metric.astype(offset.dtype)
+            metric = prepared.metric.astype(offset.dtype)
+            attributes["_metric_"] = tuple(metric)
         beta = grown.beta * prepared.scale
         return attributes | self._of_memories(centers, grown.counts, beta, offset.dtype)
 
@@ -598,16 +606,18 @@ class CRPAssociativeClusterer(AssociativeClusterer):
 
     def _follow(self, X, weights):
         """Seat the rows of a batch."""
-        root = self._root() if hasattr(self, "metric_") else np.eye(X.shape[1])
         base_mean = self.base_mean_.astype(np.float64)
         batch = distinct_rows(X, weights)
         about_base = batch.values + (batch.offset - base_mean)
-        values = np.ascontiguousarray(about_base @ root)
+        values, centers = about_base, self.cluster_centers_ - base_mean
+        metric = self._metric_for(batch.has_holes)
+        if metric is not None:
+            values, centers = map(metric.coordinates, (values, centers))
         if batch.has_holes:
+            root = None if metric is None else metric.matrix
             batch = HoledRows(values, batch.weights, base_mean, about_base, root)
         else:
             batch = DistinctRows(values, batch.weights, base_mean)
-        centers = (self.cluster_centers_ - base_mean) @ root
         factor = self.decay**batch.total_weight
         grown = decayed(Grown(centers, self.counts_, self.beta_), factor, self.discount)
         by_flow = self.creation == "flow"
@@ -615,7 +625,10 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         batch = batch._replace(device=device)
         random_state = generator_of(self.random_state)
         grown = follow(batch, grown, self._model(), by_flow, random_state).grown
-        centers = _unprojected(grown.centers, root) + base_mean
+        centers = grown.centers
+        if metric is not None:
+            centers = metric.features(centers)
+        centers = centers + base_mean
         dtype = self.cluster_centers_.dtype
         vars(self).update(self._of_memories(centers, grown.counts, grown.beta, dtype))
         self._set_labels(X, weights, device)
@@ -637,26 +650,38 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         """logsumexp of a_1, ..., a_K, and a_0, of each row, and its log det A_hh."""
         centers = self.cluster_centers_.astype(X.dtype)
         base_mean, device = self.base_mean_[None].astype(X.dtype), self._device()
-        if not has_holes(X):
+        holes = has_holes(X)
+        metric = self._metric_for(holes)
+        if not holes:
             rows, *places = self._coordinates(device, X, centers, base_mean)
             return *self._landscape(device, *places, tempered).evidences(rows), 0.0
-        root = None
-        if hasattr(self, "metric_"):
-            root, middle = self._root(), self._middle().astype(X.dtype)
-            X, centers, base_mean = X - middle, centers - middle, base_mean - middle
+        if metric is None:
+            landscape = self._landscape(device, centers, base_mean, tempered)
+            return landscape.marginal_evidences(X, None)
+        middle = self._middle().astype(X.dtype)
+        X, centers, base_mean = X - middle, centers - middle, base_mean - middle
         landscape = self._landscape(device, centers, base_mean, tempered)
-        return landscape.marginal_evidences(X, root)
+        return landscape.marginal_evidences(X, metric.matrix)
+
+    def _metric_for(self, holes):
+        """The learned metric, with the features for axes where rows have holes."""
+        metric = self._learned_metric()
+        return metric.dense() if holes and metric is not None else metric
 
     def _network_of(self, X):
         """States to start from, their landscape, and what holds them."""
-        root = self._root() if hasattr(self, "metric_") else None
-        holed = has_holes(X)
+        holes, metric = has_holes(X), self._metric_for(has_holes(X))
         centers = self.cluster_centers_.astype(X.dtype)
         base_mean, device = self.base_mean_[None].astype(X.dtype), self._device()
-        states = self._completed(X, device) if holed else X
-        states, *places = self._coordinates(device, states, centers, base_mean)
-        clamp = Clamp(X, root) if holed else None
-        return states, self._landscape(device, *places), clamp
+        states = self._completed(X, device) if holes else X
+        places = states, centers, base_mean
+        if metric is not None:
+            middle = self._middle().astype(X.dtype)
+            places = [metric.coordinates(p - middle, device) for p in places]
+        clamp = None
+        if holes:
+            clamp = Clamp(X, None if metric is None else metric.matrix)
+        return places[0], self._landscape(device, *places[1:]), clamp
 
     def _landscape(self, device, centers, base_mean, tempered=True):
         """The landscape of memories and a base measure at these places."""
@@ -671,11 +696,20 @@ class CRPAssociativeClusterer(AssociativeClusterer):
             *(power * self.beta_, power * gamma, dimension / 2, dtype),
         )._replace(device=device)
 
-    def _points(self, states):
-        """States of the network as points of X."""
-        if not hasattr(self, "metric_"):
+    def _points(self, states, X, left=0.0):
+        """States of the network as points of X, where they began.
+
+        What was outside the axes of a metric is pulled to them, and a part is `left`.
+        """
+        metric = self._metric_for(has_holes(X))
+        if metric is None:
             return states
-        points = _unprojected(states, self._root()) + self._middle()
+        middle = self._middle()
+        points = metric.features(states) + middle
+        if metric.axes is not None and left:
+            start = X - middle
+            inside = metric.features(metric.coordinates(start))
+            points += left * (start - inside)
         return points.astype(states.dtype)
 
 
@@ -683,8 +717,3 @@ def seen_kept(states, X):
     """States of rows; of those with holes, what is seen is as it was, bit for bit."""
     seen = ~np.isnan(X)
     return np.where(seen & ~seen.all(axis=1, keepdims=True), X, states)
-
-
-def _unprojected(values, root):
-    """The inverse of values @ root."""
-    return solve_triangular(root, values.T, trans="T", lower=True).T

@@ -14,10 +14,11 @@ from ._checks import check_choice, check_number, generator_of
 from ._flow import STEPS, flow, free_energies
 from ._free_energy import FreeEnergy, Mixture, lower
 from ._likelihoods import CODES, Likelihood
+from ._metric import column_units
 from ._missing import FreeEnergyWithHoles, roughly_filled
 from ._seeded import SeededClusterer, is_word, variance_about
 from ._seeding import partition_rows
-from ._spread import Isotropic, Shared, first_shared, span
+from ._spread import Isotropic, Shared, first_shared, span, within_units
 
 # Part of the rows, the farthest, that robust seeds leave out.
 ROBUST_TRIM = 0.1
@@ -326,8 +327,9 @@ class CLAMELBOClusterer(SeededClusterer):
         n_features = self.cluster_centers_.shape[1]
         noise = random_state.normal(size=(n_samples, n_features))
         noise *= self._likelihood().radii(n_samples, random_state)[:, None]
-        if hasattr(self, "metric_"):
-            noise = np.linalg.solve(self._root().T, noise.T).T
+        metric = self._learned_metric()
+        if metric is not None:
+            noise = metric.coloured_noise(noise)
         X = self.cluster_centers_[y] + noise / np.sqrt(2 * self.beta_)
         return X.astype(self.cluster_centers_.dtype, copy=False), y
 
@@ -371,7 +373,7 @@ class CLAMELBOClusterer(SeededClusterer):
             n_clusters * n_features
             + of_weights
             + is_word(self.beta, "auto")
-            + (of_metric if hasattr(self, "metric_") else 0)
+            + (of_metric if self._learned_metric() is not None else 0)
         )
 
     def _check_parameters(self):
@@ -404,13 +406,20 @@ class CLAMELBOClusterer(SeededClusterer):
         self._check_rows(X)
         trims = self._trims() * (task.max_subtasks // len(self._trims()))
         whole = rows
-        if rows.has_holes and self.metric == "learned":
-            whole = roughly_filled(rows)
+        if self.metric == "learned":
+            units, _ = column_units(rows.values, rows.weights, rows.offset)
+            whole = rows = rows.in_units(units)
+            if rows.has_holes:
+                whole = roughly_filled(rows)
         seeds = [
             # With holes half of the starts see them filled, half do not.
             (self._first_centers(X, rows if start % 2 else whole, random_state, t), t)
             for start, t in enumerate(trims)
         ]
+        if self.metric == "learned":
+            within = within_units(whole, _best_partition(whole, seeds))
+            rows, whole = rows.in_units(within), whole.in_units(within)
+            seeds = [(centers / within, trim) for centers, trim in seeds]
         seen, basis = (whole, None) if rows.has_holes else self._in_span(rows)
         prior = self._prior(whole, seen, basis, seeds)
         best, bar = None, inf
@@ -446,7 +455,7 @@ class CLAMELBOClusterer(SeededClusterer):
             self._report(start, iteration, f"free energy {value:.6g} nats")
             if iteration == 1:  # where learning starts
                 return False
-            return iterations.end_one(partial(_attributes, mixture, basis, rows.offset))
+            return iterations.end_one(partial(_attributes, mixture, basis, rows))
 
         mixture, history, settled = lower(
             free_energy,
@@ -457,7 +466,7 @@ class CLAMELBOClusterer(SeededClusterer):
             bar=bar,
         )
         iterations.close()
-        attributes = _attributes(mixture, basis, rows.offset)
+        attributes = _attributes(mixture, basis, rows)
         return Learned(attributes, np.array(history)), settled
 
     def _in_span(self, rows):
@@ -476,8 +485,7 @@ class CLAMELBOClusterer(SeededClusterer):
         """
         if self.metric == "euclidean":
             return None
-        partitions = (partition_rows(rows, *seed) for seed in seeds)
-        best = min(partitions, key=lambda partition: partition.inertia)
+        best = _best_partition(rows, seeds)
         return self._first_mixture(rows, seen, basis, best, prior=None).spread
 
     def _first_mixture(self, rows, seen, basis, partition, prior):
@@ -494,20 +502,43 @@ class CLAMELBOClusterer(SeededClusterer):
         if basis is not None:
             centers = centers @ basis
         n_features = len(rows.offset)
+        if beta is not None:  # it is in units of X
+            beta *= np.exp(2 * np.log(rows.units).mean(dtype=np.float64))
         spread = first_shared(seen, partition, centers, n_features, beta, prior)
         return Mixture(centers, uniform, spread)
+
+    def _network(self, X, device):
+        rows, memories = super()._network(X, device)
+        metric = self._learned_metric()
+        if metric is None or metric.axes is None:
+            return rows, memories
+        # One further coordinate, where all memories are at 0: what is outside the axes.
+        beyond = metric.length_outside(X - self._middle().astype(X.dtype), device)
+        centers = np.pad(memories.centers, ((0, 0), (0, 1)))
+        return np.column_stack([rows, beyond]), memories._replace(centers=centers)
 
     def _likelihood(self):
         return Likelihood(self.likelihood, self.nu)
 
 
-def _attributes(mixture, basis, offset):
-    """What the estimator keeps of a mixture."""
+def _best_partition(rows, seeds):
+    """The one of least inertia, of those that seeds make."""
+    partitions = (partition_rows(rows, *seed) for seed in seeds)
+    return min(partitions, key=lambda partition: partition.inertia)
+
+
+def _attributes(mixture, basis, rows):
+    """What the estimator keeps of a mixture of rows."""
     centers, weights, spread = mixture
+    if not isinstance(spread, Shared):
+        return fitted_attributes(centers, weights, spread.beta, rows.offset)
     if basis is not None:
         centers = centers @ basis.T
-    attributes = fitted_attributes(centers, weights, spread.beta, offset)
-    if isinstance(spread, Shared):
-        attributes["metric_"] = spread.metric(basis).astype(offset.dtype)
-        attributes["shrinkage_"] = float(spread.shrinkage)
+    precision = spread.precision(rows.units, basis)
+    attributes = fitted_attributes(
+        centers * rows.units, weights, precision.scale / 2, rows.offset
+    )
+    metric = precision.normalised().astype(rows.offset.dtype)
+    attributes["_metric_"] = tuple(metric)
+    attributes["shrinkage_"] = float(spread.shrinkage)
     return attributes

@@ -76,6 +76,7 @@ class FreeEnergy:
         )
         normaliser = self.likelihood.log_normaliser(beta, self.n_features)
         mean_log_density = evidence / self.rows.total_weight + normaliser
+        mean_log_density += self.rows.log_units
         return Expected(spread.penalty - mean_log_density, *sums, pulled)
 
     def maximisation(self, mixture, expected):

@@ -12,6 +12,7 @@ from scipy.special import softmax
 from ._blocks import ROW_BY_ROW
 from ._free_energy import FreeEnergy, Mixture, lower
 from ._likelihoods import Likelihood
+from ._metric import column_units
 from ._seeding import partition_rows
 from ._spread import Isotropic, first_shared
 from .kernels import Metric
@@ -95,6 +96,12 @@ def roughly_filled(rows):
     Well enough to seek first memories in them: the rest of a row says something of what
     is hidden.
     """
+    units, _ = column_units(rows.values, rows.weights, rows.offset)
+    return rows.with_values(_roughly_filled(rows.in_units(units)) * units)
+
+
+def _roughly_filled(rows):
+    """The values of rows in units of their deviations, with their holes filled."""
     sample = rows.spread_out(FILLING_ROWS)
     whole = sample.with_values(np.nan_to_num(sample.values))
     n_features = rows.values.shape[1]
@@ -110,7 +117,7 @@ def roughly_filled(rows):
         watch=lambda *_: False,
     )
     memories, root = free_energy.memories_of(mixture)
-    return rows.with_values(filled(rows.device, rows.values, memories, root))
+    return filled(rows.device, rows.values, memories, root)
 
 
 class Expected(NamedTuple):
@@ -182,6 +189,7 @@ class FreeEnergyWithHoles(FreeEnergy):
         )
         normaliser = self.likelihood.log_normaliser(mixture.spread.beta, self.n_seen)
         log_density = evidence + weights @ normaliser
+        log_density += self.rows.log_units * self.rows.total_weight
         moment = None
         if rest:
             moment, log_determinants = rest

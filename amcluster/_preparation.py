@@ -18,14 +18,21 @@ from scipy.special import polygamma
 
 from ._coordinates import HoledRows, coordinates
 from ._devices import CPU
+from ._metric import LearnedMetric, column_units, inverse_root
 from ._missing import marginal_logits
+from ._noise import noise_deviations
 from ._seeding import k_means
-from ._spread import ledoit_wolf_intensity, span
+from ._spread import ledoit_wolf_intensity
 from .kernels import Memories
 
 # Half of the metric is learned, half is the identity: a whole Ledoit-Wolf metric lost
 # the classes of one real set, none at all costs ARI on most.
 METRIC_SHRINKAGE = 0.5
+# Singular values below this part of the largest are 0.
+SPAN_TOLERANCE = 1e-7
+# Of more columns than these, the deviations within clusters are taken to be like those
+# of all rows: each tells but a little of clusters, and to learn them takes long.
+MOST_COLUMNS = 100
 # Least rows over cells for the moments of residuals to exist.
 LEAST_FREEDOM = 3
 
@@ -33,26 +40,35 @@ LEAST_FREEDOM = 3
 class Prepared(NamedTuple):
     """Coordinates where noise is round, and what is known of it."""
 
-    matrix: np.ndarray  # (n_features, n_coordinates) from centred rows to coordinates
+    coordinates: LearnedMetric  # of those of the fit, with any determinant
     effective_dimension: float
     misfit: float  # 1: squared lengths of residuals vary as the model says
 
     @property
     def scale(self):
         """Squared length in coordinates over that in the metric of determinant 1."""
-        return np.exp(np.linalg.slogdet(self.matrix.T @ self.matrix)[1] / self.rank)
+        return self._of_all_features().scale
 
     @property
     def rank(self):
         """Number of coordinates."""
-        return self.matrix.shape[1]
+        return self.coordinates.rank
 
     @property
     def metric(self):
-        """The metric of determinant 1; the identity outside the span of the rows."""
-        basis, _ = np.linalg.qr(self.matrix)
-        outside = np.eye(len(basis)) - basis @ basis.T
-        return self.matrix @ self.matrix.T / self.scale + outside
+        """The metric of determinant 1."""
+        return self._of_all_features().normalised()
+
+    def _of_all_features(self):
+        """With constant features, which are no coordinates of the fit."""
+        units, axes, root, outside = self.coordinates
+        if axes is None or not _selects(axes):
+            return self.coordinates
+        full = np.eye(len(units))
+        if root is not None:
+            used = axes.any(axis=1)
+            full[np.ix_(used, used)] = root
+        return LearnedMetric(units, None, full, outside)
 
 
 class Residuals(NamedTuple):
@@ -157,23 +173,25 @@ def prepare(rows, random_state, learn_metric):
     -------
     Prepared
     """
-    n_features = rows.values.shape[1]
-    matrix = _basis(rows) if learn_metric else np.eye(n_features)
-    matrix /= _deviation(rows, matrix)
-    exact = Prepared(matrix, float(matrix.shape[1]), misfit=1.0)
     if not learn_metric:
-        return exact
-    residuals = cell_residuals(coordinates(rows, matrix), random_state)
+        units = np.ones(rows.values.shape[1], rows.values.dtype)
+        return _exact(_scaled(rows, LearnedMetric(units)))
+    metric = _scaled(rows, _first_metric(rows))
+    if metric.rank <= MOST_COLUMNS and (metric.axes is None or _selects(metric.axes)):
+        metric = _in_units_of_noise(rows, metric, random_state)
+    residuals = cell_residuals(coordinates(rows, metric), random_state)
     if residuals is None:
-        return exact
-    matrix = matrix @ _whitening(residuals)
-    matrix /= _deviation(rows, matrix)
-    residuals = cell_residuals(coordinates(rows, matrix), random_state)
+        return _exact(metric)
+    metric = _scaled(rows, metric._replace(root=_whitening(residuals)))
+    residuals = cell_residuals(coordinates(rows, metric), random_state)
     if residuals is None:
-        return exact
-    dimension = effective_dimension(residuals)
-    misfit = min(1.0, dimension_of_lengths(residuals) / dimension)
-    return Prepared(matrix, dimension, misfit)
+        return _exact(metric)
+    metric = _with_outside(rows, metric, residuals)
+    return Prepared(metric, effective_dimension(residuals), misfit(residuals))
+
+
+def _exact(metric):
+    return Prepared(metric, float(metric.rank), misfit=1.0)
 
 
 def cell_residuals(rows, random_state):
@@ -202,6 +220,11 @@ def effective_dimension(residuals):
     squares = (np.square(covariance).sum() - trace**2 / freedom) * correction
     dimension = trace**2 / squares if squares > 0 else inf
     return float(np.clip(dimension, 0.5, len(covariance)))
+
+
+def misfit(residuals):
+    """1 where residuals are Gaussian; less the heavier their tails."""
+    return min(1.0, dimension_of_lengths(residuals) / effective_dimension(residuals))
 
 
 def dimension_of_lengths(residuals):
@@ -247,15 +270,84 @@ def _seen_residuals(rows, cells):
     return residuals if residuals.freedom > LEAST_FREEDOM and noise > smallest else None
 
 
-def _basis(rows):
-    """Axes that span the rows: features that vary, or fewer where rows are fewer."""
+def _first_metric(rows):
+    """Columns in units of their deviations; of wide tables the axes that tell.
+
+    Constant features are no coordinates.
+    """
     values = rows.features if isinstance(rows, HoledRows) else rows.values
-    varies = np.fmax.reduce(values) > np.fmin.reduce(values)
+    units, varies = column_units(values, rows.weights, rows.offset)
     if not varies.any():
-        return np.eye(values.shape[1])
-    axes = np.eye(values.shape[1])[:, varies]
-    within = None if isinstance(rows, HoledRows) else span(values[:, varies])
-    return axes if within is None else axes @ within
+        return LearnedMetric(units)
+    if not isinstance(rows, HoledRows) and len(values) < np.count_nonzero(varies):
+        return LearnedMetric(units, _leading_axes(values / units, rows.weights))
+    if varies.all():
+        return LearnedMetric(units)
+    return LearnedMetric(units, np.eye(len(units))[:, varies])
+
+
+def _selects(axes):
+    """Whether axes are some of the features."""
+    return np.count_nonzero(axes) == axes.shape[1]
+
+
+def _leading_axes(values, weights):
+    """The axes of fewer rows than features along which they spread more than noise.
+
+    Few rows lie in general position: in the span of all of them each is as far from the
+    others as noise makes it, and they look like one round cluster whatever they are.
+    Singular values of noise alone are known but for its level, which their median
+    tells; an axis is kept where its singular value is above the threshold of Gavish
+    and Donoho (2014, Sect. III.E), or where the rows have no noise: where they span
+    fewer dimensions than centred rows could.
+    """
+    roots = np.sqrt(weights)[:, None]
+    _, lengths, axes = np.linalg.svd(values * roots, full_matrices=False)
+    lengths = lengths[lengths > SPAN_TOLERANCE * lengths[0]]
+    kept = len(lengths)
+    if kept >= len(values) - 1:
+        ratio = len(lengths) / values.shape[1]
+        threshold = 0.56 * ratio**3 - 0.95 * ratio**2 + 1.82 * ratio + 1.43
+        kept = max(1, np.count_nonzero(lengths > threshold * np.median(lengths)))
+    return axes[:kept].T
+
+
+def _in_units_of_noise(rows, metric, random_state):
+    """Columns in units of their deviations within clusters, as far as those are told.
+
+    They are told by a model that the rows may not be as: the deviations are taken to
+    the power of the misfit, 1 where rows are as the model says.
+    """
+    inside = coordinates(rows, metric)
+    deviations = noise_deviations(inside, random_state)
+    used = slice(None) if metric.axes is None else metric.axes.any(axis=1)
+
+    def in_units(deviations):
+        units = metric.units.copy()
+        units[used] *= deviations.astype(units.dtype)
+        return _scaled(rows, metric._replace(units=units))
+
+    whole = in_units(deviations)
+    residuals = cell_residuals(coordinates(rows, whole), random_state)
+    if residuals is None:
+        return metric
+    return in_units(deviations ** misfit(residuals))
+
+
+def _with_outside(rows, metric, residuals):
+    """Outside the axes noise is as within them, where there is some."""
+    if metric.axes is None or _selects(metric.axes):
+        return metric
+    values = rows.values / metric.units
+    squares = np.square(values).sum(axis=1)
+    beyond = squares - np.square(values @ metric.axes).sum(axis=1)
+    n_beyond = len(metric.units) - metric.rank
+    variance = rows.weights @ beyond / (rows.total_weight * n_beyond)
+    rounding = np.finfo(values.dtype).eps * (rows.weights @ squares) / rows.total_weight
+    if n_beyond == 0 or variance <= rounding:
+        return metric
+    noise = np.trace(residuals.covariance) / metric.rank
+    return metric._replace(outside=float(noise / variance))
 
 
 def _whitening(residuals):
@@ -265,18 +357,21 @@ def _whitening(residuals):
     kept = (1 - residuals.intensity) * (1 - METRIC_SHRINKAGE)
     identity = np.eye(n_features) * np.trace(covariance) / n_features
     shrunk = kept * covariance + (1 - kept) * identity
-    return np.linalg.cholesky(np.linalg.inv(shrunk))
+    return inverse_root(shrunk)
 
 
-def _deviation(rows, matrix):
-    """Root of the variance of a coordinate, in the mean over them; 1 if there is none.
+def _scaled(rows, metric):
+    """With a variance of 1 of a coordinate, in the mean over them, if there is any.
 
-    A power of 2 in the values is a power of 2 here, exactly.
+    A power of 2 in the values is a power of 2 in the units, exactly.
     """
     if isinstance(rows, HoledRows):
-        spread = SeenResiduals(rows.features, rows.weights, 0.0, matrix)
-        variance = np.trace(spread.covariance) / matrix.shape[1]
+        spread = SeenResiduals(rows.features, rows.weights, 0.0, metric.matrix)
+        variance = np.trace(spread.covariance) / metric.rank
     else:
-        squares = np.square(rows.values @ matrix).mean(axis=1)
+        squares = np.square(metric.of_rows(rows.values)).mean(axis=1)
         variance = rows.weights @ squares / rows.weights.sum()
-    return np.sqrt(variance) if variance > 0 else 1.0
+    if variance <= 0:
+        return metric
+    deviation = np.sqrt(variance).astype(metric.units.dtype)
+    return metric._replace(units=metric.units * deviation)

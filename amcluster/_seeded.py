@@ -101,7 +101,7 @@ class SeededClusterer(AssociativeClusterer):
                 f"init has shape {centers.shape}, must be"
                 f" ({self.n_clusters}, {X.shape[1]}): (n_clusters, n_features)."
             )
-        return centers - rows.offset
+        return rows.place(centers)
 
 
 def variance_about(rows, partition):

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import cho_solve, solve_triangular
 
-# Least variance in any direction: what the rounding of a covariance leaves unknown, as
-# part of the mean variance of a feature; and what that of the means does, in units in
-# the last place of the total variance.
-LEAST_VARIANCE = 1e-12
+from ._metric import LearnedMetric, inverse_root, shrunk_variances
+
+# Least part of the variance of a column that the prior stands for: what rounding leaves
+# of it unknown. In units in the last place of the total variance.
 LEAST_UNITS = 10
 # A shrinkage of 1 would be a prior of infinite weight.
 MOST_SHRINKAGE = 1 - 1e-9
@@ -142,16 +142,14 @@ class Shared(NamedTuple):
         """The inverse of `project`."""
         return values @ self._root().T
 
-    def metric(self, basis):
-        """The matrix A of (x - y)^T A (x - y), of determinant 1, in all features.
+    def precision(self, units, basis):
+        """The inverse covariance of all features, as a metric of any determinant.
 
         `basis` has the axes of the span as columns; None: the features themselves.
         """
-        if basis is None:
-            basis = np.eye(self.n_features)
-        root = solve_triangular(self._root(), basis.T, lower=True)
-        outside = np.eye(self.n_features) - basis @ basis.T
-        return root.T @ root + outside / (2 * self.beta * self.unseen)
+        return LearnedMetric(
+            units, basis, inverse_root(self.covariance), 1 / self.unseen
+        )
 
     def _n_unseen(self):
         return self.n_features - len(self.covariance)
@@ -190,10 +188,11 @@ class Residuals(NamedTuple):
 def first_shared(rows, partition, centers, n_features, beta, prior=None):
     """The shrunk covariance of rows about the means of a partition.
 
-    It is shrunk as the spread `prior`. Without one its trace sets the target of all
-    later shrinkage, and the intensity is that of n_features rows more. Fewer would not
-    determine a covariance; Ledoit and Wolf's intensity, which such residuals make
-    large, blurs the directions of little spread that may tell clusters apart.
+    It is shrunk as the spread `prior`. Without one the target is 1, as rows are in
+    units of their `within` deviations, and the intensity is that of n_features rows
+    more. Fewer would not determine a covariance; Ledoit and Wolf's intensity, which
+    such residuals make large, blurs the directions of little spread that may tell
+    clusters apart.
     """
     weights, counts = partition.weights, partition.counts
     labels = np.asarray(partition.labels)
@@ -206,15 +205,37 @@ def first_shared(rows, partition, centers, n_features, beta, prior=None):
     residuals = Residuals(
         rows, weights, means, counts, squares, weights.sum(), n_features
     )
-    if prior is not None:
-        return prior.updated(residuals)
-    resolution = LEAST_UNITS * np.finfo(rows.values.dtype).eps
-    least = max(LEAST_VARIANCE / n_features, resolution) * (rows.total_variance or 1.0)
-    target = max(residuals.mean_square(), 2 * least)
-    intensity = n_features / (rows.total_weight + n_features)
-    shrinkage = np.clip(intensity, least / target, MOST_SHRINKAGE)
-    start = Shared(None, None, n_features, shrinkage, target, beta)
-    return start.updated(residuals)
+    if prior is None:
+        shrinkage = min(prior_part(rows), MOST_SHRINKAGE)
+        prior = Shared(None, None, n_features, shrinkage, 1.0, beta)
+    return prior.updated(residuals)
+
+
+def prior_part(rows):
+    """The part of n_features rows in all rows: how much a covariance is shrunk."""
+    n_features = len(rows.offset)
+    return n_features / (rows.total_weight + n_features)
+
+
+def within_units(rows, partition):
+    """Deviations of the columns of rows about the means of a partition.
+
+    Rows are in units of their own deviations. So the deviations are 1 at most, and 1
+    for constant columns; they are no less than makes the prior's part of a variance
+    larger than its rounding.
+    """
+    weights, counts = partition.weights, partition.counts
+    alive = counts > 0
+    between = (np.square(partition.sums[alive]).T / counts[alive]).sum(axis=1)
+    total = weights @ np.square(rows.values)
+    rounding = np.finfo(rows.values.dtype).eps * weights.sum()
+    variances, varies = np.ones(len(total)), total > rounding
+    if varies.any():
+        squares = (total - between)[varies]
+        variances[varies] = shrunk_variances(squares, weights.sum())
+    least = LEAST_UNITS * np.finfo(rows.values.dtype).eps / prior_part(rows)
+    variances = np.clip(variances, min(least, 1.0), 1.0)
+    return np.sqrt(variances).astype(rows.values.dtype)
 
 
 def span(values):

@@ -13,6 +13,7 @@ from amcluster._coordinates import (
     filled_rows,
     labels,
 )
+from amcluster._metric import LearnedMetric
 from amcluster._nonparametric import ChineseRestaurant, Grown, Nonparametric
 from amcluster.kernels import Memories
 
@@ -95,11 +96,14 @@ def test_holes_stay_holes_where_coordinates_are_features():
     X[:, 1] = np.where(np.isnan(X[:, 1]), np.nan, 3.0)
     rows = filled_rows(distinct_rows(X, np.ones(N_ROWS)))
     kept = [0, 2, 3]
-    inside = coordinates(rows, 2.0 * np.eye(N_FEATURES)[:, kept])
+    metric = LearnedMetric(np.full(N_FEATURES, 0.5), np.eye(N_FEATURES)[:, kept])
+    inside = coordinates(rows, metric)
     assert inside.root is None
     np.testing.assert_array_equal(inside.features, 2 * rows.features[:, kept])
     np.testing.assert_array_equal(inside.values, 2 * rows.values[:, kept])
-    mixed = coordinates(rows, np.eye(N_FEATURES)[:, kept] @ np.tri(3))
+    mixed = coordinates(
+        rows, metric._replace(units=np.ones(N_FEATURES), root=np.tri(3))
+    )
     np.testing.assert_array_equal(mixed.root, np.tri(3))
     np.testing.assert_array_equal(mixed.features, rows.features[:, kept])
     some = mixed.drawn([3, 5], np.array([1.0, 7.0]))

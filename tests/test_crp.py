@@ -14,6 +14,7 @@ from sklearn.metrics import adjusted_rand_score, roc_auc_score
 
 from amcluster import CLAMClusterer, CRPAssociativeClusterer, _coarsening, _landscape
 from amcluster._canonical import DistinctRows, distinct_rows
+from amcluster._metric import LearnedMetric
 from amcluster._nonparametric import ChineseRestaurant, Grown, Nonparametric
 from amcluster._stream import decayed, follow
 
@@ -132,9 +133,45 @@ def test_more_features_than_rows():
     X, y = clear_blobs(3, 100, 60, distance=30)
     crp = fit(X)
     assert adjusted_rand_score(y, crp.labels_) == 1
-    assert crp.rank_ == 59
+    assert crp.rank_ == 2  # three clusters are in a plane
     assert crp.metric_.shape == (100, 100)
     np.testing.assert_allclose(np.linalg.slogdet(crp.metric_)[1], 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("n_features", [9, 40])
+def test_density_of_a_wide_table_is_that_of_a_mixture(n_features):
+    """Outside the axes noise is the same about all memories and the base."""
+    X = np.random.default_rng(0).normal(size=(8, n_features))
+    X[4:] += 3
+    crp = fit(X, min_cluster_size=1)
+    inverse = np.linalg.inv(crp.metric_)
+    rows = X + np.random.default_rng(1).normal(size=X.shape)
+    parts = [
+        np.log(count)
+        + multivariate_normal(center, inverse / (2 * crp.beta_)).logpdf(rows)
+        for center, count in zip(crp.cluster_centers_, crp.counts_, strict=True)
+    ]
+    # Of the base measure it is wider within the axes.
+    units, axes, root, outside = crp._metric_
+    gamma = crp.beta_ * crp.base_precision_ / (crp.beta_ + crp.base_precision_)
+    of_base = LearnedMetric(units, axes, root, outside * crp.beta_ / gamma)
+    wide = np.linalg.inv(of_base.to_matrix()) / (2 * gamma)
+    base = multivariate_normal(crp.base_mean_, wide).logpdf(rows)
+    parts.append(np.log(crp.concentration) + base)
+    expected = logsumexp(parts, axis=0) - np.log(crp.concentration + 8)
+    np.testing.assert_allclose(crp.score_samples(rows), expected, rtol=1e-6)
+
+
+def test_states_of_a_wide_table_come_to_rest_in_the_span_of_memories():
+    X, _ = clear_blobs(3, 100, 60, distance=30)
+    crp = fit(X)
+    path = crp.trajectory(X, n_steps=40, step_size=0.5)
+    np.testing.assert_array_equal(path[:, 0], X)
+    np.testing.assert_allclose(path[:, -1], crp.retrieve(X), atol=1e-3)
+    np.testing.assert_allclose(path[:, 5], crp.retrieve(X, 5, 0.5))
+    energies = crp.energy(path.reshape(-1, 100)).reshape(60, -1)
+    assert np.diff(energies, axis=1).max() < 1e-9 * np.abs(energies).max()
+    assert crp.novelty(X + np.random.default_rng(0).normal(size=X.shape)).max() < 0.1
 
 
 # One answer

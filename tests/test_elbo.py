@@ -148,7 +148,7 @@ def first_mixtures(monkeypatch):
     seen = []
 
     def spy(free_energy, mixture, *, bar, **parameters):
-        seen.append((mixture, bar))
+        seen.append((free_energy.rows, mixture, bar))
         return lower(free_energy, mixture, bar=bar, **parameters)
 
     monkeypatch.setattr(_elbo, "lower", spy)
@@ -170,7 +170,7 @@ def first_mixtures(monkeypatch):
 def test_number_of_starts(X, first_mixtures, n_starts, parameters):
     fit(X, **parameters)
     assert len(first_mixtures) == n_starts
-    bars = [bar for _, bar in first_mixtures]
+    bars = [bar for *_, bar in first_mixtures]
     assert bars[0] == np.inf
     assert np.all(np.diff(bars[1:]) <= 0)
     assert np.isfinite(bars[1:]).all()
@@ -179,27 +179,34 @@ def test_number_of_starts(X, first_mixtures, n_starts, parameters):
 def test_all_starts_are_shrunk_like_the_best_partition(X, first_mixtures):
     """Otherwise their free energies, with the penalty, could not be compared."""
     fit(X, 6, metric="learned", init="random", n_init=10)
-    spreads = [mixture.spread for mixture, _ in first_mixtures]
+    spreads = [mixture.spread for _, mixture, _ in first_mixtures]
     assert len({(spread.shrinkage, spread.target) for spread in spreads}) == 1
     assert len({spread.beta for spread in spreads}) == 10
+    units = [rows.units for rows, *_ in first_mixtures]
+    assert len({tuple(of_columns) for of_columns in units}) == 1
+    deviations = X.std(axis=0)
+    starts = [mixture.centers * units[0] for _, mixture, _ in first_mixtures]
     distances = [
-        pairwise_distances_argmin_min(X - X.mean(0), mixture.centers)[1]
-        for mixture, _ in first_mixtures
+        pairwise_distances_argmin_min((X - X.mean(0)) / deviations, start / deviations)
+        for start in starts
     ]
-    inertias = np.square(distances).sum(axis=1)
-    best = first_mixtures[np.argmin(inertias)][0].centers
-    fit(X, 6, metric="learned", init=best + X.mean(0))
-    alone = first_mixtures[-1][0].spread
-    np.testing.assert_allclose(spreads[0].target, alone.target)
-    np.testing.assert_allclose(spreads[0].shrinkage, alone.shrinkage)
+    inertias = [np.square(distance).sum() for _, distance in distances]
+    best = starts[np.argmin(inertias)] + X.mean(0)
+    fit(X, 6, metric="learned", init=best)
+    np.testing.assert_allclose(first_mixtures[-1][0].units, units[0], rtol=1e-10)
 
 
 def test_shrinkage_is_that_of_as_many_rows_as_features(X, wide):
-    """One memory: the covariance of the rows and of others, spread evenly."""
+    """One memory: the covariance of the rows and of others, spread along the axes.
+
+    The unit of a constant feature is its mean, or 1.
+    """
     for rows in (X, wide):
         n_features = rows.shape[1]
-        mean, variance = rows.mean(axis=0), rows.var(axis=0).mean()
-        more = mean + np.sqrt(n_features * variance) * np.eye(n_features)
+        mean, deviations = rows.mean(axis=0), rows.std(axis=0)
+        constant = np.where(mean == 0, 1.0, np.abs(mean))
+        deviations = np.where(deviations > 1e-12, deviations, constant)
+        more = mean + np.sqrt(n_features) * np.diag(deviations)
         both = np.vstack([rows, more]) - mean
         expected = empirical_covariance(both, assume_centered=True)
         elbo = fit(rows, 1, metric="learned")

@@ -113,16 +113,19 @@ def test_coordinates(learn_metric):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(200, 4)) * [1.0, 10.0, 0.1, 3.0] + 7.0
     rows, result = prepared(X, learn_metric=learn_metric)
-    inside = coordinates(rows, result.matrix)
+    inside = coordinates(rows, result.coordinates)
     np.testing.assert_allclose(np.square(inside.values).mean(), 1)
-    np.testing.assert_allclose(np.linalg.det(result.metric), 1)
+    metric = result.metric.to_matrix()
+    np.testing.assert_allclose(np.linalg.det(metric), 1)
     a, b = rows.values[:2]
-    squared = result.scale * (a - b) @ result.metric @ (a - b)
+    squared = result.scale * (a - b) @ metric @ (a - b)
     np.testing.assert_allclose(
         squared, np.square(inside.values[0] - inside.values[1]).sum()
     )
     _, larger = prepared(X * 4.0, learn_metric=learn_metric)
-    np.testing.assert_array_equal(larger.matrix * 4.0, result.matrix)
+    np.testing.assert_array_equal(
+        larger.coordinates.matrix * 4.0, result.coordinates.matrix
+    )
 
 
 def test_dimension_is_that_of_whitened_noise():
@@ -132,15 +135,48 @@ def test_dimension_is_that_of_whitened_noise():
     assert result.effective_dimension > 1.05 * effective_dimension(before)
 
 
-def test_metric_of_fewer_dimensions_is_the_identity_outside():
-    rng = np.random.default_rng(0)
-    turn = special_ortho_group.rvs(6, random_state=0)
-    X = np.pad(rng.normal(size=(5, 4)), ((0, 0), (0, 2))) @ turn
+def wide_groups(n_rows, n_features, n_groups, seed=0):
+    """Groups a deviation apart in each feature, in units that differ."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(n_rows) % n_groups
+    centers = rng.integers(0, 2, (n_groups, n_features))
+    X = centers[y] + rng.normal(size=(n_rows, n_features))
+    return X * 10 ** rng.uniform(-6, 6, n_features), y
+
+
+@pytest.mark.parametrize("n_groups", [2, 3, 5])
+def test_wide_tables_keep_the_axes_that_tell(n_groups):
+    X, _ = wide_groups(60, 1500, n_groups)
     _, result = prepared(X)
+    assert result.rank == n_groups - 1
+    assert result.coordinates.axes.shape == (1500, n_groups - 1)
+    metric = result.metric
+    np.testing.assert_allclose(metric.scale, 1)
+    # Outside noise is as within: its mean square is that of coordinates.
+    rows = distinct_rows(X, np.ones(60))
+    outside = np.square(metric.length_outside(rows.values)).mean() / (
+        1500 - metric.rank
+    )
+    noise = cell_residuals(coordinates(rows, metric), np.random.RandomState(0))
+    np.testing.assert_allclose(outside, np.diag(noise.covariance).mean(), rtol=0.2)
+
+
+def test_wide_rows_that_span_little_keep_all_of_it():
+    rng = np.random.default_rng(0)
+    turn = special_ortho_group.rvs(20, random_state=0)
+    _, result = prepared(np.pad(rng.normal(size=(15, 4)), ((0, 0), (0, 16))) @ turn)
     assert result.rank == 4
-    outside = turn[4:]
-    np.testing.assert_allclose(result.metric @ outside.T, outside.T, atol=1e-10)
-    np.testing.assert_allclose(np.linalg.slogdet(result.metric)[1], 0, atol=1e-8)
+
+
+def test_units_of_noise_are_found_whatever_the_units():
+    """Cells of k-means alone cut a column that is all noise into slabs."""
+    rng = np.random.default_rng(0)
+    centers = 9.0 * np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]])[rng.integers(0, 3, 600)]
+    X = centers + rng.normal(size=(600, 3))
+    for units in ([1.0, 1.0, 1.0], [1e6, 1.0, 1e-6]):
+        _, result = prepared(X * units)
+        noise = np.sqrt(1 / np.diag(result.metric.to_matrix())) / units
+        np.testing.assert_allclose(noise / noise[0], 1, rtol=0.2)
 
 
 @pytest.mark.parametrize("X", [np.ones((5, 2)), np.eye(3), np.eye(2)[[0, 1] * 50]])
@@ -194,11 +230,13 @@ def test_holes_leave_what_is_learned_of_noise(rate):
         _, whole = prepared(X)
         rows = filled_rows(distinct_rows(holed(X, rate), np.ones(2000)))
         result = prepare(rows, np.random.RandomState(0), True)
-        np.testing.assert_allclose(result.misfit, whole.misfit, rtol=0.15)
+        np.testing.assert_allclose(result.misfit, whole.misfit, rtol=0.25)
         np.testing.assert_allclose(
             result.effective_dimension, whole.effective_dimension, rtol=0.1
         )
-        np.testing.assert_allclose(result.metric, whole.metric, atol=0.25)
+        np.testing.assert_allclose(
+            result.metric.to_matrix(), whole.metric.to_matrix(), rtol=0.15, atol=0.25
+        )
         np.testing.assert_allclose(result.scale, whole.scale, rtol=0.1)
 
 

@@ -337,3 +337,56 @@ def test_a_result_or_a_named_error(estimator, X, data):
     assert clam.labels_.shape == (len(X),)
     assert np.isfinite(clam.predict_proba(X)).all()
     assert np.isfinite(clam.score(X))
+
+
+# Units of the columns
+
+LEARNED = st.one_of(
+    st.sampled_from(["gaussian", "student_t"]).map(
+        lambda likelihood: partial(
+            CLAMELBOClusterer, metric="learned", likelihood=likelihood, n_init=2
+        )
+    ),
+    st.sampled_from(["soft", "hard"]).map(
+        lambda assignment: partial(on_demand, assignment=assignment)
+    ),
+)
+
+
+def in_units(X, exponents):
+    """X in other units, and by how much that raises a log density."""
+    scaled = np.ldexp(X, exponents).astype(X.dtype)
+    return scaled, -np.log(2.0) * np.sum(exponents[X.any(axis=0)])
+
+
+@given(tables(), st.data(), LEARNED)
+def test_units_of_columns_leave_a_learned_metric(X, data, estimator):
+    """Up to 2^40 times larger or smaller, constant columns included."""
+    X = np.round(X, 6)  # what is tiny beside its column would underflow
+    exponents = data.draw(
+        hnp.arrays(np.int64, X.shape[1], elements=st.integers(-40, 40))
+    )
+    scaled, gain = in_units(X, exponents)
+    n_clusters = min(3, len(X))
+    a = estimator(n_clusters, random_state=0).fit(X)
+    b = estimator(n_clusters, random_state=0).fit(scaled)
+    eps = np.finfo(X.dtype).eps
+    slack = {"rtol": np.sqrt(eps), "atol": 10 * np.sqrt(eps)}
+    np.testing.assert_allclose(b.score(scaled), a.score(X) + gain, **slack)
+    np.testing.assert_allclose(
+        b.cluster_centers_, np.ldexp(a.cluster_centers_, exponents), rtol=1e-4
+    )
+    np.testing.assert_allclose(b.predict_proba(scaled), a.predict_proba(X), **slack)
+
+
+@given(separated(), st.data(), LEARNED, st.booleans())
+def test_clear_clusters_are_found_in_any_units(data, units, estimator, holes):
+    X, n_clusters = data
+    if holes:
+        X = np.where(np.random.default_rng(0).random(X.shape) < 0.1, np.nan, X)
+    logs = units.draw(
+        hnp.arrays(float, X.shape[1], elements=st.floats(-12, 12, allow_nan=False))
+    )
+    _, expected = partition(X, n_clusters, estimator)
+    _, labels = partition(X * 10**logs, n_clusters, estimator)
+    assert adjusted_rand_score(labels, expected) > 0.99

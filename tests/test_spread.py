@@ -5,7 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from amcluster._spread import Isotropic, Shared, span
+from amcluster._canonical import distinct_rows
+from amcluster._metric import column_units
+from amcluster._seeding import partition_rows
+from amcluster._spread import Isotropic, Shared, span, within_units
 
 rng = np.random.default_rng(0)
 VALUES = rng.normal(size=(30, 4)) * [1.0, 2.0, 0.5, 1.0]
@@ -75,23 +78,47 @@ def test_projection_is_the_metric():
     spread = shared(4)
     projected = spread.project(VALUES)
     np.testing.assert_allclose(spread.restore(projected), VALUES)
-    metric = spread.metric(None)
-    np.testing.assert_allclose(
-        np.square(projected).sum(axis=1),
-        np.einsum("ni,ij,nj->n", *[VALUES, metric, VALUES]),
-    )
+    units = np.array([1.0, 4.0, 0.1, 30.0])
+    precision = spread.precision(units, None)
+    covariance = spread.covariance * np.outer(units, units)
+    np.testing.assert_allclose(np.linalg.inv(precision.to_matrix()), covariance)
+    metric = precision.normalised().to_matrix()
     np.testing.assert_allclose(np.linalg.det(metric), 1)
+    rows = VALUES * units
     np.testing.assert_allclose(
-        np.linalg.inv(metric) / (2 * spread.beta), spread.covariance
+        2 * spread.beta * np.square(projected).sum(axis=1),
+        precision.scale * np.einsum("ni,ij,nj->n", *[rows, metric, rows]),
     )
 
 
-def test_metric_outside_the_span():
+def test_precision_outside_the_span():
     spread = shared(7)
     axes = np.linalg.qr(rng.normal(size=(7, 7)))[0]
-    metric = spread.metric(axes[:, :4])
-    expected = axes @ full_covariance(spread) @ axes.T
-    np.testing.assert_allclose(np.linalg.inv(metric) / (2 * spread.beta), expected)
+    units = np.exp(rng.normal(size=7))
+    precision = spread.precision(units, axes[:, :4])
+    expected = axes @ full_covariance(spread) @ axes.T * np.outer(units, units)
+    np.testing.assert_allclose(np.linalg.inv(precision.to_matrix()), expected)
+    np.testing.assert_allclose(
+        precision.scale, np.linalg.det(expected) ** (-1 / 7), rtol=1e-10
+    )
+
+
+def test_within_units_are_deviations_within_clusters():
+    """As many rows tell the prior less and less."""
+    apart = np.repeat(1000.0 * np.arange(3)[:, None] * [1.0, 0.1, 0.0], 5000, axis=0)
+    noise = rng.normal(size=(15_000, 3)) * [0.5, 3.0, 7.0]
+    rows = distinct_rows(apart + noise, np.ones(15_000))
+    units, _ = column_units(rows.values, rows.weights, rows.offset)
+    rows = rows.in_units(units)
+    centers = rows.place(np.unique(apart, axis=0))
+    within = within_units(rows, partition_rows(rows, centers)) * units
+    np.testing.assert_allclose(within[1:], [3.0, 7.0], rtol=0.1)
+    # The noise of the first is a 1600th of its deviation.
+    assert within[0] < 30
+    alone = rows._replace(values=np.zeros((15_000, 3)))
+    np.testing.assert_array_equal(
+        within_units(alone, partition_rows(alone, np.zeros((1, 3)))), 1
+    )
 
 
 def test_span():

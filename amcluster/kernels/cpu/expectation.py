@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import kernel, part
+from ._jit import kernel, lanewise, part
 from .lanes import (
     LANES,
     add_products,
@@ -19,6 +19,9 @@ from .lanes import (
 )
 from .likelihoods import pull
 from .posterior import to_logits, to_posteriors
+
+# Rows that are so few are projected one by one, not as lanes.
+FEW = 16
 
 
 class Room(NamedTuple):
@@ -110,4 +113,24 @@ def pull_lanes(squared, p, w, memories, sums, of_row):
 
 def project(rows, memories, matrix, out):
     """Write rows @ matrix into `out`: no row depends on the others."""
-    store(times(padded_matrix(matrix.T), load(rows)), out)
+    if len(rows) <= FEW:
+        project_few(rows, matrix, out)
+    else:
+        store(times(padded_matrix(matrix.T), load(rows)), out)
+
+
+@lanewise
+def project_few(rows, matrix, out):
+    """As `product`, to the bit, for rows that would leave most lanes of a tile empty.
+
+    Columns of the matrix are the lanes here. Each sum goes over the features in the
+    same order, with one rounding a feature.
+    """
+    for i in range(rows.shape[0]):
+        row, sums = rows[i], out[i]
+        for k in range(sums.shape[0]):
+            sums[k] = 0.0
+        for j in range(row.shape[0]):
+            x, numbers = row[j], matrix[j]
+            for k in range(sums.shape[0]):
+                sums[k] += x * numbers[k]

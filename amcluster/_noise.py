@@ -1,0 +1,92 @@
+"""How far each column spreads within clusters, in whatever units it comes.
+
+Cells of k-means cannot tell: the wider a column is in units of its noise, the more
+often they are cut across it, and what is left within them is as the units make it. So
+memories with one covariance follow a path from fine to coarse. The covariance is
+learned anew on the way: the likelihood of such memories does not depend on units, and
+of the levels of the path it tells the best.
+"""
+
+import numpy as np
+
+from ._canonical import DistinctRows
+from ._coarsening import merge_nearest, some_pairs
+from ._coordinates import HoledRows
+from ._free_energy import FreeEnergy, Mixture
+from ._likelihoods import Likelihood
+from ._missing import FreeEnergyWithHoles
+from ._nonparametric import Grown
+from ._seeding import draw_evenly, k_means
+from ._spread import first_shared
+
+# Rows that the path sees, and rows a memory where it starts.
+PATH_ROWS = 2000
+ROWS_PER_MEMORY = 16
+# EM steps a level, and where levels are few and matter most.
+STEPS = 3
+SETTLING_STEPS, SETTLED = 10, 8
+
+
+def noise_deviations(rows, random_state):
+    """Deviations of the columns within clusters (n_features,).
+
+    Parameters
+    ----------
+    rows : DistinctRows or HoledRows
+        Centred, with columns in units of their own deviations.
+    random_state : RandomState
+
+    Returns
+    -------
+    ndarray of shape (n_features,)
+        In those units.
+    """
+    if len(rows.values) > PATH_ROWS:
+        drawn = draw_evenly(rows.weights, PATH_ROWS, random_state)
+        drawn, times = np.unique(drawn, return_counts=True)
+        rows = rows.drawn(drawn, times.astype(np.float64))
+    free_energy, mixture = _start(rows, random_state)
+    best, lowest = None, np.inf
+    while True:
+        few = len(mixture.weights) <= SETTLED
+        for _ in range(SETTLING_STEPS if few else STEPS):
+            expected = free_energy.expectation(mixture)
+            mixture = free_energy.maximisation(mixture, expected)
+        n_parameters = len(mixture.weights) * (rows.values.shape[1] + 1)
+        value = free_energy.expectation(mixture).free_energy
+        value += n_parameters / rows.total_weight
+        if value < lowest:
+            best, lowest = mixture.spread.covariance, value
+        if len(mixture.weights) == 1:
+            return np.sqrt(np.diag(best))
+        mixture = _merged(mixture, rows.total_weight)
+
+
+def _start(rows, random_state):
+    """The free energy of memories with one covariance, and the first ones."""
+    n_features = rows.values.shape[1]
+    n_memories = max(1, int(rows.total_weight / ROWS_PER_MEMORY))
+    partition = k_means(rows, min(n_memories, len(rows.values)), random_state)
+    alive = partition.counts > 0
+    counts = partition.counts[alive]
+    centers = partition.sums / np.maximum(partition.counts, 1e-300)[:, None]
+    spread = first_shared(rows, partition, centers, n_features, beta=None)
+    kind = FreeEnergy
+    if isinstance(rows, HoledRows):
+        kind = FreeEnergyWithHoles
+        rows = DistinctRows(
+            *(rows.features, rows.weights, rows.offset),
+            has_holes=True,
+            device=rows.device,
+        )
+    free_energy = kind(rows, Likelihood(), n_features, learn_weights=True)
+    return free_energy, Mixture(centers[alive], counts / counts.sum(), spread)
+
+
+def _merged(mixture, total_weight):
+    """With the nearest pairs of memories merged."""
+    spread, counts = mixture.spread, mixture.weights * total_weight
+    grown = Grown(spread.project(mixture.centers), counts, spread.beta)
+    grown = merge_nearest(grown, some_pairs(len(counts)))
+    weights = grown.counts / total_weight
+    return Mixture(spread.restore(grown.centers), weights, spread)
