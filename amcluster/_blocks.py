@@ -12,6 +12,8 @@ import joblib
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from .kernels import plain
+
 # One unit of work is one feature of one row compared with one memory: some thirtieth of
 # a nanosecond. A block takes long enough to hide the cost of calling a kernel and of
 # adding up what it returns, and what a kernel makes of it still fits a cache. Threads
@@ -90,7 +92,9 @@ def rows_of(kernel, X, memories, *settings, out, passes=1):
     """
 
     def run(rows):
-        kernel(_block(X, rows), memories, *settings, *(array[rows] for array in out))
+        slices = [_block(array, rows) for array in out]
+        kernel(_block(X, rows), memories, *settings, *slices)
+        _put_back(slices, rows, out)
 
     for _ in _run(run, len(X), memories.centers.shape, passes):
         pass
@@ -104,8 +108,11 @@ def sum_over(kernel, X, weights, memories, *settings, out=(), passes=1):
     """
 
     def run(rows):
-        slices = (array[rows] for array in out)
-        return kernel(_block(X, rows), weights[rows], memories, *settings, *slices)
+        slices = [_block(array, rows) for array in out]
+        weights_here = _block(weights, rows)
+        sums = kernel(_block(X, rows), weights_here, memories, *settings, *slices)
+        _put_back(slices, rows, out)
+        return sums
 
     results = iter(_run(run, len(X), memories.centers.shape, passes))
     totals = list(next(results))
@@ -114,17 +121,23 @@ def sum_over(kernel, X, weights, memories, *settings, out=(), passes=1):
     return totals
 
 
-def _block(X, rows):
-    # Kernels are compiled for writable C-contiguous arrays only; a copy of a block of a
-    # memory map or of a Fortran-ordered array costs less than a second compilation.
-    return np.require(X[rows], requirements=["C", "W", "E"])
+def _block(array, rows):
+    """Some rows of an array, as kernels are compiled for: see `plain`."""
+    return plain(array[rows])
+
+
+def _put_back(slices, rows, out):
+    """Write what a kernel has written into copies to where it belongs."""
+    for array, block in zip(out, slices, strict=True):
+        if not np.may_share_memory(array, block):
+            array[rows] = block
 
 
 def _run(task, n_rows, shape, passes):
     n_clusters, n_features = shape
     work_per_row = passes * n_clusters * (n_features + POSTERIOR_WORK) + ROW_WORK
     size = min(BLOCK_WORK // work_per_row, BLOCK_NUMBERS // (n_clusters + n_features))
-    size = int(np.clip(size, MIN_BLOCK_ROWS, MAX_BLOCK_ROWS))
+    size = min(max(size, MIN_BLOCK_ROWS), MAX_BLOCK_ROWS)
     parts = min(n_rows * work_per_row // THREAD_WORK, MAX_PARTS)
     n_blocks = 1 << (max(-(-n_rows // size), parts, 1) - 1).bit_length()
     size = -(-n_rows // (n_blocks * MIN_BLOCK_ROWS)) * MIN_BLOCK_ROWS

@@ -73,7 +73,10 @@ class DistinctRows(NamedTuple):
         They keep their weights.
         """
         step = -(-len(self.values) // size)
-        return self._replace(values=self.values[::step], weights=self.weights[::step])
+        values, weights = self.values[::step], self.weights[::step]
+        return self._replace(
+            values=np.ascontiguousarray(values), weights=np.ascontiguousarray(weights)
+        )
 
     @property
     def total_variance(self):

@@ -1,6 +1,8 @@
 """Splitting never changes a result; threads are not started for small work."""
 
 import importlib
+import pkgutil
+import re
 import threading
 import time
 from contextlib import ExitStack
@@ -9,7 +11,14 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from amcluster import CRPAssociativeClusterer, _blocks
+from amcluster import (
+    AssociativeImputer,
+    CLAMClusterer,
+    CLAMELBOClusterer,
+    CRPAssociativeClusterer,
+    _blocks,
+    _missing,
+)
 from amcluster._blocks import blas_in_one_thread, rows_of, sum_over
 from amcluster.kernels import Dynamics, Memories, target
 
@@ -120,6 +129,89 @@ def test_layouts_agree_and_are_compiled_once():
     for layout in (np.asfortranarray(X), read_only, strided):
         np.testing.assert_array_equal(proba(layout), expected)
     assert len(kernel.signatures) == compiled > 0
+
+
+def strided(array):
+    return np.repeat(array, 2, axis=-1)[..., ::2]
+
+
+def read_only(array):
+    array = array.copy()
+    array.flags.writeable = False
+    return array
+
+
+def unaligned(array):
+    raw = np.empty(array.nbytes + 1, np.uint8)[1:].view(array.dtype)
+    raw[:] = array.ravel()
+    return raw.reshape(array.shape)
+
+
+def mapped(array):
+    return array.view(np.memmap)
+
+
+LAYOUTS = [np.asfortranarray, strided, read_only, unaligned, mapped]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_what_reaches_a_kernel_has_one_layout(layout):
+    """Any other would be a second compilation, of seconds."""
+    met = []
+
+    def kernel(rows, weights, memories, out):
+        met.extend([rows, weights, memories.centers, memories.log_weights, out])
+        out += weights[:, None]
+        return (weights.sum(),)
+
+    def writer(rows, memories, out):
+        met.extend([rows, memories.centers, memories.log_weights, out])
+        out[:] = rows
+
+    memories = MEMORIES._replace(
+        centers=layout(MEMORIES.centers), log_weights=layout(MEMORIES.log_weights)
+    ).astype(float)
+    out = np.zeros((3, 1000)).T if layout is np.asfortranarray else np.zeros((1000, 3))
+    out = out if layout is read_only else layout(out)
+    (total,) = sum_over(kernel, layout(X), layout(WEIGHTS), memories, out=(out,))
+    np.testing.assert_allclose(total, WEIGHTS.sum())
+    np.testing.assert_array_equal(out, np.repeat(WEIGHTS[:, None], 3, axis=1))
+    rows_of(writer, layout(X), memories, out=(out,))
+    np.testing.assert_array_equal(out, X)
+    assert all(type(array) is np.ndarray and array.flags.carray for array in met)
+
+
+def kernels_compiled():
+    """Every function of the CPU's kernels that numba has compiled."""
+    package = target()
+    for found in pkgutil.iter_modules(package.__path__):
+        module = importlib.import_module(f"{package.__name__}.{found.name}")
+        yield from (
+            kernel for kernel in vars(module).values() if hasattr(kernel, "signatures")
+        )
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_no_kernel_is_compiled_for_another_layout(dtype, monkeypatch):
+    """A sample of every third row, to fill holes in, was one."""
+    monkeypatch.setattr(_missing, "FILLING_ROWS", 400)
+    whole = X.astype(dtype)
+    holed = np.where(np.random.default_rng(1).random(X.shape) < 0.1, np.nan, whole)
+    for rows in (whole, holed, np.asfortranarray(holed)):
+        CLAMClusterer(2, max_iter=2).fit(rows).retrieve(rows[::2])
+        CLAMELBOClusterer(2, max_iter=2).fit(rows).predict_proba(rows[::2])
+        CLAMELBOClusterer(2, metric="learned", max_iter=2).fit(rows).complete(rows)
+        CRPAssociativeClusterer(max_iter=2).fit(rows).score(rows)
+        AssociativeImputer(2).fit(rows).transform(rows[::-1])
+    signatures = " ".join(
+        str(kind)
+        for kernel in kernels_compiled()
+        for signature in kernel.signatures
+        for kind in signature
+    )
+    layouts = re.findall(r"([a-z]*) ?\barray\(\w+, \dd, (\w+)\)", signatures)
+    assert len(layouts) > 50
+    assert set(layouts) == {("", "C")}
 
 
 def test_an_error_in_a_thread_is_raised(monkeypatch):

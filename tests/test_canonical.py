@@ -76,6 +76,8 @@ def test_spread_out_is_along_the_order():
     few = rows.spread_out(30)
     np.testing.assert_array_equal(few.values, rows.values[::4])
     assert len(few.weights) == 25
+    assert few.values.flags.c_contiguous
+    assert few.weights.flags.c_contiguous
     assert rows.spread_out(100).values is not few.values
     np.testing.assert_array_equal(rows.spread_out(200).values, rows.values)
 

@@ -6,7 +6,7 @@ A kernel is a pure function of one block of rows, in one of two forms::
     kernel(rows, weights, memories, *settings, *out)    returns sums over the rows
 
 Sums over any split of the rows add up to the sums over all of them, so that threads,
-streams and other devices run the same code. A block is C-contiguous, float32 or
+streams and other devices run the same code. Arrays are `plain`, blocks float32 or
 float64; memories and settings come in the dtype of the rows, weights and returned sums
 in float64. Kernels for the CPU are serial: `amcluster._blocks` runs them on threads.
 
@@ -18,6 +18,7 @@ those take a `Metric` too, compute in float64, and are given memories in float64
 """
 
 import importlib
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -48,8 +49,8 @@ class Memories(NamedTuple):
         """The same memories in another floating dtype."""
         number = np.dtype(dtype).type
         return self._replace(
-            centers=np.ascontiguousarray(self.centers, dtype=dtype),
-            log_weights=np.ascontiguousarray(self.log_weights, dtype=dtype),
+            centers=plain(self.centers, dtype),
+            log_weights=plain(self.log_weights, dtype),
             beta=number(self.beta),
             nu=number(self.nu),
             exponent=number(self.exponent),
@@ -67,7 +68,7 @@ class Metric(NamedTuple):
     @classmethod
     def of(cls, root, centers):
         """The metric of a root, for these centers."""
-        root = np.ascontiguousarray(root, np.float64)
+        root = plain(root, np.float64)
         matrix = root @ root.T
         return cls(matrix, root, centers @ matrix, centers @ root)
 
@@ -114,6 +115,19 @@ class Dynamics(NamedTuple):
         )
 
 
+def plain(array, dtype=None):
+    """The array as kernels are compiled for: aligned, writable and C-contiguous.
+
+    A copy, of a block of a memory map or of a Fortran-ordered array, costs less than a
+    second compilation.
+    """
+    is_plain = type(array) is np.ndarray and array.flags.carray
+    if is_plain and (dtype is None or array.dtype == dtype):
+        return array
+    return np.require(array, dtype, ["C", "A", "W", "E"])
+
+
+@cache
 def target(name="cpu"):
     """The module with the kernels of one target; numba is imported here, not before."""
     return importlib.import_module(f".{name}", __package__)
