@@ -154,7 +154,7 @@ def lower(free_energy, mixture, *, max_iter, tol, watch, bar=inf):
 def leap(free_energy, trail, bar):
     """The mixture that three in a row lead to, with its E-step, if below `bar`."""
     mixture = ahead(trail)
-    if mixture is None:
+    if mixture is None or not np.isfinite(mixture.spread.beta):
         return None
     try:
         expected = free_energy.expectation(mixture)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.linalg import LinAlgError
 
+from amcluster import CLAMELBOClusterer
 from amcluster._canonical import distinct_rows
 from amcluster._extrapolation import ahead
 from amcluster._free_energy import FreeEnergy, Mixture, leap, lower
@@ -120,6 +121,20 @@ def test_a_leap_is_taken_only_to_where_it_is_lower():
     assert leap(flat, mixtures, bar=1.1) is None
     flat.value = None
     assert leap(flat, mixtures, bar=1.1) is None
+
+
+def test_no_leap_is_taken_onto_a_plane():
+    """Rows on one, and next to no prior: a leap may lead to a determinant of 0."""
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    X[:, 2] = 2 * X[:, 0] - X[:, 1]
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    for every in range(3, 12):
+        holed = X.copy()
+        holed[::every, 2] = np.nan
+        elbo = CLAMELBOClusterer(1, metric="learned", max_iter=50, tol=1e-4)
+        elbo.fit(holed, sample_weight=np.full(200, 1e8))
+        assert np.isfinite(elbo.metric_).all()
+        np.testing.assert_allclose(elbo.complete(holed), X, atol=1e-6)
 
 
 @pytest.mark.parametrize("shared", [False, True])
