@@ -1,6 +1,8 @@
 """Filling missing values with what the memories of a network expect."""
 
+import math
 import warnings
+from numbers import Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
@@ -9,9 +11,12 @@ from sklearn.impute import MissingIndicator
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ._base import earlier_fit_kept
 from ._canonical import distinct_rows
-from ._checks import check_seen, generator_of
+from ._checks import generator_of
 from ._elbo import CLAMELBOClusterer
+from ._missing import has_holes
+from ._relations import exact_relations
 from ._seeded import is_word
 from ._seeding import draw_evenly
 
@@ -23,6 +28,9 @@ SELECTION_ROWS = 2000
 HELD_OUT = 10
 # What is expected of hidden values settles before the memories do.
 LEARNING = {"n_init": 1, "max_iter": 50, "tol": 1e-4}
+# A shrinkage of a covariance that leaves it singular, but for what rounding needs. So
+# many rows have it that the prior is negligible.
+LEAST_SHRINKAGE = 1e-8
 
 
 class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -46,9 +54,25 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         "learned": what is hidden depends on the rest of the row by linear regression
         within each memory, the same for all. "euclidean": on the memory only.
 
+    missing_values : number, NaN, None or pandas.NA, default=NaN
+        What stands for a missing value. With a number, NaN in X is an error. NaN, None
+        and pandas.NA mean the same: what is NaN once X is an array of numbers.
+
+    min_value : float or array-like of shape (n_features,), default=-inf
+        Least that is filled in, of all features or of each. What was there is
+        untouched. None: no bound.
+
+    max_value : float or array-like of shape (n_features,), default=inf
+        Greatest, likewise.
+
     add_indicator : bool, default=False
         Whether to append a `MissingIndicator` of the features that had missing values
         in `fit`.
+
+    keep_empty_features : bool, default=False
+        What to do with features that had no value in `fit`: drop them, with a warning
+        from `transform`, or keep them and fill in 0. In cross-validation features that
+        are rarely there may be empty in one fold and not in another.
 
     random_state : int, RandomState instance or None, default=None
         Seeds the first memories, and which values "auto" hides.
@@ -59,17 +83,17 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     Attributes
     ----------
-    clusterer_ : CLAMELBOClusterer
-        Learned from standardised features.
+    clusterer_ : CLAMELBOClusterer or None
+        Learned from standardised features, of those that had a value; None: none had.
 
-    scaler_ : StandardScaler
+    scaler_ : StandardScaler or None
         What standardises them.
 
     indicator_ : MissingIndicator or None
         The indicator; None unless ``add_indicator=True``.
 
     n_clusters_ : int
-        Number of memories.
+        Number of memories; 0 where there was nothing to learn from.
 
     errors_ : ndarray of shape (n_numbers, 2)
         Numbers of memories that "auto" compared, and the root mean squared error of the
@@ -95,6 +119,12 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     which is their expectation, exactly, if values are missing at random.
 
+    With ``metric="learned"`` features that are linear in others, exactly, stay so: of
+    the rows that fulfil these relations, the nearest takes the place of the expected
+    one. A relation counts if it holds, but for rounding, in all rows where nothing of
+    it is missing, and if 10 more than twice its features of those differ, or if they
+    are 50 times as many as its features.
+
     Examples
     --------
     >>> import numpy as np
@@ -114,14 +144,22 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         *,
         likelihood="gaussian",
         metric="learned",
+        missing_values=np.nan,
+        min_value=-np.inf,
+        max_value=np.inf,
         add_indicator=False,
+        keep_empty_features=False,
         random_state=None,
         device="cpu",
     ):
         self.n_clusters = n_clusters
         self.likelihood = likelihood
         self.metric = metric
+        self.missing_values = missing_values
+        self.min_value = min_value
+        self.max_value = max_value
         self.add_indicator = add_indicator
+        self.keep_empty_features = keep_empty_features
         self.random_state = random_state
         self.device = device
 
@@ -131,7 +169,7 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Training data; NaN where a value is missing.
+            Training data; `missing_values` where a value is missing.
         y : None
             Ignored.
 
@@ -143,24 +181,32 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a parameter is not valid, or a feature of X has no value.
+            If a parameter is not valid.
         """
-        X = self._validated(X)
-        check_seen(X, np.ones(len(X)), getattr(self, "feature_names_in_", None))
+        with earlier_fit_kept(self):
+            return self._fit(self._validated(X))
+
+    def _fit(self, X):
+        holed = self._holed(X)
+        bounds = self._checked_bounds(X.shape[1])
         random_state = generator_of(self.random_state)
-        scaler = StandardScaler().fit(X)
-        Z = scaler.transform(X)
-        n_clusters, errors = self.n_clusters, []
-        if is_word(n_clusters, "auto"):
-            errors = self._compare(Z, random_state)
-            n_clusters = min(errors, key=lambda pair: pair[1])[0] if errors else 1
-        self.clusterer_ = self._learned(n_clusters, random_state, Z)
-        self.scaler_ = scaler
+        seen = ~np.isnan(holed).all(axis=0)
+        scaler = relations = clusterer = None
+        n_clusters, errors = 0, []
+        if seen.any():
+            scaler = StandardScaler().fit(holed[:, seen])
+            Z = scaler.transform(holed[:, seen])
+            clusterer, n_clusters, errors = self._learn(Z, random_state)
+            relations = self._exact_relations(Z, random_state)
+        self.scaler_, self.clusterer_, self.n_clusters_ = scaler, clusterer, n_clusters
         self.errors_ = np.array(errors).reshape(-1, 2)
-        self.n_clusters_ = n_clusters
+        self._seen, self._bounds, self._relations = seen, bounds, relations
         self.indicator_ = None
         if self.add_indicator:
-            self.indicator_ = MissingIndicator(error_on_new=False).fit(X)
+            marker = self._marker()
+            self.indicator_ = MissingIndicator(
+                missing_values=np.nan if marker is None else marker, error_on_new=False
+            ).fit(X)
         return self
 
     def transform(self, X):
@@ -169,21 +215,34 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Data; NaN where a value is missing.
+            Data; `missing_values` where a value is missing.
 
         Returns
         -------
         X_out : ndarray of shape (n_samples, n_features_out)
             What was there is untouched; the columns of the indicator, if any, follow.
+            Features that had no value in `fit` are left out unless
+            ``keep_empty_features=True``.
         """
         check_is_fitted(self)
         X = self._validated(X, reset=False)
-        expected = self.clusterer_.complete(self.scaler_.transform(X))
-        expected = self.scaler_.inverse_transform(expected)
-        completed = np.where(np.isnan(X), expected, X).astype(X.dtype, copy=False)
+        holed, seen = self._holed(X), self._seen
+        out = np.where(np.isnan(holed), holed.dtype.type(0), holed)
+        if seen.any():
+            low, high = _within(self._bounds[:, seen], holed.dtype)
+            out[:, seen] = self._filled(holed[:, seen], low, high)
+        if not self.keep_empty_features and not seen.all():
+            names = getattr(self, "feature_names_in_", np.arange(len(seen)))
+            warnings.warn(
+                f"Skipping features without any observed values: {names[~seen]}."
+                " keep_empty_features=True keeps them, filled with 0.",
+                UserWarning,
+                stacklevel=2,
+            )
+            out = out[:, seen]
         if self.indicator_ is None:
-            return completed
-        return np.hstack([completed, self.indicator_.transform(X)])
+            return out
+        return np.hstack([out, self.indicator_.transform(X)])
 
     def get_feature_names_out(self, input_features=None):
         """Names of the features, and of those of the indicator.
@@ -198,24 +257,84 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         names : ndarray of str objects
             One for each column that `transform` returns.
         """
+        check_is_fitted(self)
         names = super().get_feature_names_out(input_features)
+        kept = names if self.keep_empty_features else names[self._seen]
         if self.indicator_ is None:
-            return names
-        return np.append(names, self.indicator_.get_feature_names_out(names))
+            return kept
+        return np.append(kept, self.indicator_.get_feature_names_out(names))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
+        tags.input_tags.allow_nan = _means_nan(self.missing_values)
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
     def _validated(self, X, reset=True):
-        return validate_data(
+        """Numbers, with the user's marks for missing values."""
+        marker = self._marker()
+        X = validate_data(
             *(self, X),
             dtype=[np.float64, np.float32],
             ensure_all_finite="allow-nan",
             reset=reset,
         )
+        if marker is not None and has_holes(X):
+            raise ValueError(
+                f"X contains NaN, and with missing_values == {marker!r} that is no"
+                " missing value. Fill it with that, or leave missing_values at NaN."
+            )
+        return X
+
+    def _marker(self):
+        """The number that stands for a missing value; None if it is NaN."""
+        if _means_nan(self.missing_values):
+            return None
+        if isinstance(self.missing_values, Real):
+            return self.missing_values
+        raise ValueError(
+            f"missing_values == {self.missing_values!r}, must be a number, NaN, None or"
+            " pandas.NA, since X is an array of numbers."
+        )
+
+    def _holed(self, X):
+        """X with NaN where a value is missing."""
+        marker = self._marker()
+        if marker is None:
+            return X
+        return np.where(X.dtype.type(marker) == X, X.dtype.type(np.nan), X)
+
+    def _checked_bounds(self, n_features):
+        """The least and the greatest of each feature, (2, n_features)."""
+        bounds = [
+            _bound(self.min_value, "min_value", -np.inf, n_features),
+            _bound(self.max_value, "max_value", np.inf, n_features),
+        ]
+        wrong = np.flatnonzero(~(bounds[0] < bounds[1]))
+        if len(wrong):
+            low, high = (bound[wrong[0]] for bound in bounds)
+            raise ValueError(
+                f"min_value == {low} and max_value == {high} of feature {wrong[0]}:"
+                " min_value must be less than max_value."
+            )
+        return np.array(bounds)
+
+    def _filled(self, X, low, high):
+        """Features that were seen in `fit`, with nothing missing."""
+        hidden = np.isnan(X)
+        Z = self.clusterer_.complete(self.scaler_.transform(X))
+        if self._relations is not None:
+            Z = self._relations.fulfilled(Z, hidden)
+        expected = self.scaler_.inverse_transform(Z).astype(X.dtype, copy=False)
+        return np.where(hidden, np.clip(expected, low, high), X)
+
+    def _learn(self, Z, random_state):
+        """The clusterer of standardised rows, its number of memories, and why."""
+        n_clusters, errors = self.n_clusters, []
+        if is_word(n_clusters, "auto"):
+            errors = self._compare(Z, random_state)
+            n_clusters = min(errors, key=lambda pair: pair[1])[0] if errors else 1
+        return self._learned(n_clusters, random_state, Z), n_clusters, errors
 
     def _learned(self, n_clusters, random_state, Z, weights=None):
         """The clusterer of standardised rows."""
@@ -232,16 +351,37 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             warnings.simplefilter("ignore", ConvergenceWarning)
             return clusterer.fit(Z, sample_weight=weights)
 
+    def _exact_relations(self, Z, random_state):
+        """The relations between features that hold exactly; None if there are none."""
+        varies = np.fmin.reduce(Z) < np.fmax.reduce(Z)
+        if self.metric != "learned" or varies.sum() < 2:
+            return None
+        sample, weights = _sample(Z[:, varies].astype(np.float64), random_state)
+        gaussian = CLAMELBOClusterer(
+            1, metric="learned", random_state=random_state, device=self.device
+        ).set_params(**LEARNING)
+        weights *= sample.shape[1] / (LEAST_SHRINKAGE * weights.sum())
+        try:
+            gaussian.fit(sample, sample_weight=weights)
+        except np.linalg.LinAlgError:
+            return None
+        covariance = np.linalg.inv(gaussian.metric_)
+        relations = exact_relations(Z[:, varies], covariance)
+        if relations is None:
+            return None
+        coefficients = np.zeros((len(relations.values), Z.shape[1]))
+        coefficients[:, varies] = relations.coefficients
+        return relations._replace(coefficients=coefficients)
+
     def _compare(self, Z, random_state):
         """Numbers of memories and the errors of what was hidden from them."""
-        rows = distinct_rows(Z, np.ones(len(Z)))
-        chosen = np.arange(len(rows.values))
-        if len(chosen) > SELECTION_ROWS:
-            chosen = np.unique(draw_evenly(rows.weights, SELECTION_ROWS, random_state))
-        Z, weights = rows.values[chosen], rows.weights[chosen]
+        Z, weights = _sample(Z, random_state)
         held_out = _spread_out(Z.shape, random_state) & ~np.isnan(Z)
         shown = np.where(held_out, np.nan, Z)
-        if not held_out.any() or np.isnan(shown).all(axis=0).any():
+        # Of what is rarely there, nothing may be left.
+        left = ~np.isnan(shown).all(axis=0)
+        Z, held_out, shown = Z[:, left], held_out[:, left], shown[:, left]
+        if not held_out.any():
             return []
         errors = []
         for n_clusters in NUMBERS:
@@ -253,6 +393,40 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             mean = weights @ squares / (weights @ held_out.sum(axis=1))
             errors.append((n_clusters, float(np.sqrt(mean))))
         return errors
+
+
+def _sample(Z, random_state):
+    """No more than SELECTION_ROWS distinct rows, and their weights."""
+    rows = distinct_rows(Z, np.ones(len(Z)))
+    chosen = np.arange(len(rows.values))
+    if len(chosen) > SELECTION_ROWS:
+        chosen = np.unique(draw_evenly(rows.weights, SELECTION_ROWS, random_state))
+    return rows.values[chosen], rows.weights[chosen]
+
+
+def _means_nan(marker):
+    """Whether values with this mark are NaN once they are numbers."""
+    is_nan = isinstance(marker, Real) and math.isnan(marker)
+    return marker is None or is_nan or type(marker).__name__ == "NAType"
+
+
+def _bound(value, name, default, n_features):
+    """One bound for each feature."""
+    bound = np.asarray(default if value is None else value, dtype=np.float64)
+    if bound.shape not in ((), (n_features,)):
+        raise ValueError(
+            f"{name} has shape {bound.shape}, must be a number or of shape"
+            f" ({n_features},): one for each feature."
+        )
+    return np.broadcast_to(bound, (n_features,))
+
+
+def _within(bounds, dtype):
+    """Bounds in this dtype, rounded so that they keep to those given."""
+    with np.errstate(over="ignore"):
+        low, high = bounds.astype(dtype)
+    up, down = (np.nextafter(*pair) for pair in ((low, np.inf), (high, -np.inf)))
+    return np.where(low < bounds[0], up, low), np.where(high > bounds[1], down, high)
 
 
 def _spread_out(shape, random_state):

@@ -2,18 +2,29 @@
 
 import numpy as np
 import pytest
-from sklearn.impute import KNNImputer, MissingIndicator, SimpleImputer
+from sklearn.experimental import enable_iterative_imputer  # noqa: F401
+from sklearn.impute import (
+    IterativeImputer,
+    KNNImputer,
+    MissingIndicator,
+    SimpleImputer,
+)
 from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from amcluster import AssociativeImputer, CLAMClusterer, _imputer
+from amcluster._relations import Relations
 
 from .test_missing import hide
 
 
 @parametrize_with_checks(
-    [AssociativeImputer(), AssociativeImputer(2, metric="euclidean")]
+    [
+        AssociativeImputer(),
+        AssociativeImputer(2, metric="euclidean", missing_values=-1, min_value=0.0),
+    ]
 )
 def test_estimator_checks(estimator, check):
     check(estimator)
@@ -137,8 +148,271 @@ def test_bad_parameters_are_named(holed, name, bad):
         AssociativeImputer(**{name: bad}).fit(holed)
 
 
-def test_a_column_never_seen_is_named(holed):
-    holed = holed.copy()
-    holed[:, 4] = np.nan
-    with pytest.raises(ValueError, match="column 4"):
-        AssociativeImputer().fit(holed)
+def holed_blobs(n_rows=120, n_features=4, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n_rows, n_features)) + 6 * rng.integers(2, size=(n_rows, 1))
+    return X, np.where(rng.random(X.shape) < 0.2, np.nan, X)
+
+
+@pytest.mark.parametrize("indicator", [False, True])
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_column_without_values_is_dropped_or_kept(keep, indicator):
+    """As scikit-learn does: its names, its zeros and its warning."""
+    pandas = pytest.importorskip("pandas")
+    _, holed = holed_blobs()
+    table = pandas.DataFrame(holed, columns=list("abcd"))
+    table["c"] = np.nan
+    settings = {"keep_empty_features": keep, "add_indicator": indicator}
+    simple = SimpleImputer(**settings).set_output(transform="pandas").fit(table)
+    ours = AssociativeImputer(2, random_state=0, **settings)
+    ours.set_output(transform="pandas").fit(table)
+    later = pandas.DataFrame(holed, columns=list("abcd"))  # with values in c
+    for rows in (table, later):
+        if keep:
+            filled, expected = ours.transform(rows), simple.transform(rows)
+            np.testing.assert_array_equal(filled["c"], expected["c"])
+        else:
+            message = r"Skipping features without any observed values: \['c'\]"
+            with pytest.warns(UserWarning, match=message):
+                filled = ours.transform(rows)
+            with pytest.warns(UserWarning, match=message):
+                expected = simple.transform(rows)
+        assert list(filled.columns) == list(expected.columns)
+        np.testing.assert_array_equal(filled.iloc[:, 4:], expected.iloc[:, 4:])
+        assert not filled.isna().any(axis=None)
+    without = AssociativeImputer(2, random_state=0).fit_transform(holed[:, [0, 1, 3]])
+    kept = ours.set_params(keep_empty_features=True).fit_transform(table)
+    np.testing.assert_array_equal(kept[list("abd")], without)
+
+
+def test_a_column_that_is_empty_in_one_fold():
+    X, holed = holed_blobs()
+    holed[:60, 2] = np.nan
+    imputer = AssociativeImputer(2, random_state=0, keep_empty_features=True)
+    pipeline = make_pipeline(imputer, LinearRegression())
+    assert np.isfinite(cross_val_score(pipeline, holed, X[:, 0], cv=KFold(2))).all()
+
+
+def test_nothing_seen_at_all():
+    nothing = np.full((5, 3), np.nan)
+    kept = AssociativeImputer(keep_empty_features=True, add_indicator=True)
+    expected = np.hstack([np.zeros((5, 3)), np.ones((5, 3))])
+    np.testing.assert_array_equal(kept.fit_transform(nothing), expected)
+    with pytest.warns(UserWarning, match="Skipping features"):
+        assert AssociativeImputer().fit_transform(nothing).shape == (5, 0)
+    with pytest.warns(UserWarning, match=r"Skipping features.*\[1\]"):
+        filled = AssociativeImputer().fit_transform([[1.0, np.nan, 3.0]])
+    np.testing.assert_array_equal(filled, [[1.0, 3.0]])
+
+
+def test_nothing_seen_in_a_row_or_column_of_later_rows():
+    _, holed = holed_blobs()
+    imputer = AssociativeImputer(1, random_state=0).fit(holed)
+    later = holed[:5].copy()
+    later[:, 1] = np.nan
+    later[0] = np.nan
+    filled = imputer.transform(later)
+    np.testing.assert_allclose(filled[0], np.nanmean(holed, axis=0), atol=0.3)
+    assert np.isfinite(filled).all()
+
+
+def test_a_column_that_is_rarely_seen_leaves_the_choice_of_memories():
+    """Nothing is left of it in what "auto" learns from."""
+    _, holed = holed_blobs(200)
+    rare = np.full(200, np.nan)
+    rare[7] = 3.0
+    imputer = AssociativeImputer(random_state=0).fit(np.c_[holed, rare])
+    assert list(imputer.errors_[:, 0]) == [1, 2, 4, 8, 16]
+    filled = imputer.transform(np.c_[holed, rare])
+    np.testing.assert_allclose(filled[:, 4], 3.0)
+
+
+def test_a_number_may_stand_for_missing():
+    rng = np.random.default_rng(0)
+    counts = rng.integers(0, 9, size=(60, 3))
+    hidden = rng.random(counts.shape) < 0.2
+    expected = AssociativeImputer(2, add_indicator=True, random_state=0).fit_transform(
+        np.where(hidden, np.nan, counts)
+    )
+    for marker in (-1, np.int32(-1), -1.0):
+        imputer = AssociativeImputer(
+            2, add_indicator=True, missing_values=marker, random_state=0
+        )
+        marked = np.where(hidden, -1, counts)
+        np.testing.assert_array_equal(imputer.fit_transform(marked), expected)
+        indicator = MissingIndicator(missing_values=-1).fit_transform(marked)
+        np.testing.assert_array_equal(imputer.indicator_.transform(marked), indicator)
+    narrow = np.where(hidden, 0.1, counts).astype(np.float32)
+    for marker in (0.1, np.float64(0.1)):
+        filled = AssociativeImputer(2, missing_values=marker).fit_transform(narrow)
+        assert filled.dtype == np.float32
+        assert (filled[hidden] != narrow[hidden]).all()
+
+
+def test_missing_values_of_pandas():
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame(
+        {"a": pandas.array([1, 2, 5, None], "Int64"), "b": [4.0, None, 2.0, 3.0]}
+    )
+    objects = np.array([[1, 4.0], [2, None], [5, 2.0], [None, 3.0]], dtype=object)
+    numbers = np.array([[1, 4.0], [2, np.nan], [5, 2.0], [np.nan, 3.0]])
+    expected = AssociativeImputer(1).fit_transform(numbers)
+    for marker in (np.nan, None, pandas.NA, np.float32("nan")):
+        for rows in (table, objects):
+            imputer = AssociativeImputer(1, missing_values=marker)
+            np.testing.assert_array_equal(imputer.fit_transform(rows), expected)
+
+
+def test_bounds_hold_for_what_is_filled_in():
+    _, holed = holed_blobs()
+    hidden = np.isnan(holed)
+    free = AssociativeImputer(2, random_state=0).fit_transform(holed)
+    least, greatest = np.array([0.0, -np.inf, 2.0, 1.0]), np.array([6.0, 3.0, 2.5, 5.5])
+    for low, high in ((least, greatest), (1, 2), (None, 0.5), (list(least), np.inf)):
+        imputer = AssociativeImputer(2, random_state=0, min_value=low, max_value=high)
+        filled = imputer.fit_transform(holed)
+        np.testing.assert_array_equal(filled[~hidden], holed[~hidden])
+        clipped = np.where(hidden, np.clip(free, low, high), free)
+        np.testing.assert_allclose(filled, clipped)
+    narrow = holed.astype(np.float32)
+    bounds = np.full(4, 0.7), np.full(4, 0.9)  # neither is a number of float32
+    imputer = AssociativeImputer(1, min_value=bounds[0], max_value=bounds[1])
+    filled = imputer.fit_transform(narrow)
+    assert filled.dtype == np.float32
+    assert (filled >= bounds[0])[hidden].all()
+    assert (filled <= bounds[1])[hidden].all()
+
+
+def test_bounds_of_columns_that_are_dropped():
+    """Bounds are for the features of X, as in IterativeImputer."""
+    _, holed = holed_blobs()
+    holed[:, 1] = np.nan
+    hidden = np.isnan(holed)
+    imputer = AssociativeImputer(2, random_state=0, min_value=[0, 1, 2, 3])
+    with pytest.warns(UserWarning, match="Skipping"):
+        filled = imputer.fit_transform(holed)
+    for column, (feature, least) in enumerate([(0, 0), (2, 2), (3, 3)]):
+        assert filled[hidden[:, feature], column].min() == least
+    kept = imputer.set_params(keep_empty_features=True).fit_transform(holed)
+    np.testing.assert_array_equal(kept[:, 1], 0)  # also where bounds forbid it
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"min_value": [1, 2]}, r"min_value has shape \(2,\), must be .*\(10,\)"),
+        ({"max_value": [[0.0]]}, r"max_value has shape \(1, 1\)"),
+        ({"min_value": 1, "max_value": 1}, "min_value == 1.0 and max_value == 1.0"),
+        ({"max_value": np.nan}, "max_value == nan of feature 0"),
+        ({"missing_values": "?"}, r"missing_values == '\?', must be a number"),
+        ({"missing_values": -1}, "X contains NaN, and with missing_values == -1"),
+    ],
+)
+def test_bad_bounds_and_marks_are_named(holed, parameters, message):
+    imputer = AssociativeImputer(2, random_state=0).fit(holed)
+    expected = imputer.transform(holed)
+    before = imputer.get_params()
+    with pytest.raises(ValueError, match=message):
+        imputer.set_params(**parameters).fit(holed)
+    np.testing.assert_array_equal(
+        imputer.set_params(**before).transform(holed), expected
+    )
+
+
+# Columns that are linear in others
+
+
+def linear_table(n_rows, seed=0, n_features=5):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n_rows, n_features)) * 10.0 ** np.arange(n_features)
+    X += 4 * rng.integers(2, size=(n_rows, 1))
+    X[:, 2] = 2 * X[:, 0] - X[:, 1]
+    return X
+
+
+@pytest.mark.parametrize("n_clusters", ["auto", 2])
+@pytest.mark.parametrize("n_rows", [60, 300, 5000])
+@pytest.mark.parametrize("only_one", [True, False])
+def test_a_linear_column_is_imputed_exactly(n_rows, only_one, n_clusters):
+    """At least as near as by IterativeImputer."""
+    X = linear_table(n_rows)
+    hidden = np.random.default_rng(1).random(X.shape) < 0.2
+    if only_one:
+        hidden[:, [0, 1, 3, 4]] = False
+    holed = np.where(hidden, np.nan, X)
+    known = np.zeros_like(hidden)
+    known[:, :3] = hidden[:, :3] & (hidden[:, :3].sum(axis=1) == 1)[:, None]
+    filled = AssociativeImputer(n_clusters, random_state=0).fit_transform(holed)
+    iterative = IterativeImputer(random_state=0).fit_transform(holed)
+    ours, theirs = (np.abs(one - X)[known].max() for one in (filled, iterative))
+    assert ours < 1e-12 * np.abs(X[:, :3]).max()
+    assert ours <= max(theirs, 1e-12)
+
+
+def test_linear_columns_in_float32():
+    X = linear_table(300).astype(np.float32)
+    X[:, 2] = 2 * X[:, 0] - X[:, 1]
+    holed = X.copy()
+    holed[::4, 2] = np.nan
+    filled = AssociativeImputer(1, random_state=0).fit_transform(holed)
+    np.testing.assert_allclose(filled, X, rtol=1e-5, atol=1e-4)
+
+
+def test_rows_go_to_the_nearest_that_fulfils_all_relations():
+    """The least change of what is hidden, by a solver of least squares."""
+    rng = np.random.default_rng(0)
+    normals = np.array([[1.0, 2, 0, -1, 0], [0, 0, 1, 0, 1], [1, 0, 0, 1, 0]])
+    relations = Relations(
+        normals / np.linalg.norm(normals, axis=1, keepdims=True), rng.normal(size=3)
+    )
+    rows, hidden = rng.normal(size=(200, 5)), rng.random((200, 5)) < 0.4
+    moved = relations.fulfilled(rows, hidden)
+    np.testing.assert_array_equal(moved[~hidden], rows[~hidden])
+    for row, free, actual in zip(rows, hidden, moved, strict=True):
+        misses = relations.values - relations.coefficients @ row
+        change = np.linalg.lstsq(relations.coefficients[:, free], misses)[0]
+        np.testing.assert_allclose(actual[free] - row[free], change, atol=1e-12)
+
+
+def test_several_relations_are_found_each_with_its_columns():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 9))
+    X[:, 4] = X[:, 0] - 3 * X[:, 7]
+    X[:, 5] = 1 - X[:, 1]
+    hidden = rng.random(X.shape) < 0.1
+    imputer = AssociativeImputer(1, random_state=0).fit(np.where(hidden, np.nan, X))
+    involved = {tuple(np.flatnonzero(row)) for row in imputer._relations.coefficients}
+    assert involved == {(0, 4, 7), (1, 5)}
+    filled = imputer.transform(np.where(hidden, np.nan, X))
+    known = hidden[:, 5] & ~hidden[:, 1]
+    np.testing.assert_allclose(filled[known, 5], X[known, 5], atol=1e-14)
+
+
+@pytest.mark.parametrize(("n_rows", "noise"), [(15, 0.0), (300, 1e-3)])
+def test_what_need_not_be_a_relation_is_none(n_rows, noise):
+    """As many rows as columns are on some plane; and nearly is not exactly."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n_rows, 12))
+    if noise:
+        X[:, 2] = 2 * X[:, 0] - X[:, 1] + noise * rng.normal(size=n_rows)
+    holed = hide(X, 0.1)
+    imputer = AssociativeImputer(1, random_state=0)
+    assert imputer.fit(holed)._relations is None
+
+
+@pytest.mark.parametrize("n_rows", [60, 400])
+def test_few_values_need_many_rows(n_rows):
+    """What is yes or no may fulfil a relation by chance."""
+    X = np.random.default_rng(0).integers(2, size=(n_rows, 4)) * 1.0
+    X[:, 3] = 1 - X[:, 1]
+    holed = X.copy()
+    holed[::5, 3] = np.nan
+    imputer = AssociativeImputer(1, random_state=0).fit(holed)
+    assert (imputer._relations is None) == (n_rows == 60)
+    if n_rows == 400:
+        np.testing.assert_allclose(imputer.transform(holed), X, atol=1e-14)
+
+
+def test_a_metric_that_is_not_learned_knows_no_relation():
+    imputer = AssociativeImputer(1, metric="euclidean").fit(hide(linear_table(90), 0.1))
+    assert imputer._relations is None
