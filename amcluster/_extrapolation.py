@@ -15,11 +15,12 @@ their memory, and the logarithm of the spread.
 from math import inf
 
 import numpy as np
-from scipy.special import softmax
 
 # The most of a |r|, in those units: steps that hardly get shorter would lead to a
 # spread of 0 or infinity.
 LONGEST = 10.0
+# A weight of 0 would have no logarithm.
+TINY = np.finfo(np.float64).tiny
 
 
 def ahead(mixtures):
@@ -27,7 +28,8 @@ def ahead(mixtures):
     last = mixtures[-1]
     centers = np.array([mixture.centers for mixture in mixtures])
     log_weights = np.log([mixture.weights for mixture in mixtures])
-    scales = np.array([mixture.spread.relative_to(last.spread) for mixture in mixtures])
+    of_others = [m.spread.relative_to(last.spread) for m in mixtures[:-1]]
+    scales = np.array([*of_others, np.zeros_like(of_others[0])])
     step, turn = _step_and_turn(_in_units(centers, log_weights, scales, last))
     length, turned = np.linalg.norm(step), np.linalg.norm(turn)
     if length <= turned or length >= LONGEST:
@@ -35,9 +37,7 @@ def ahead(mixtures):
     factor = min(LONGEST / length, length / turned if turned > 0 else inf)
     return last._replace(
         centers=_extrapolated(centers, factor),
-        weights=np.maximum(
-            softmax(_extrapolated(log_weights, factor)), np.finfo(np.float64).tiny
-        ),
+        weights=_weights(_extrapolated(log_weights, factor)),
         spread=last.spread.scaled(_extrapolated(scales, factor)),
     )
 
@@ -49,6 +49,12 @@ def _in_units(centers, log_weights, scales, last):
     flat = last.spread.project(flat) * np.sqrt(2 * last.spread.beta)
     parts = roots[:, None] * flat.reshape(centers.shape), roots * log_weights, scales
     return np.concatenate([part.reshape(3, -1) for part in parts], axis=1)
+
+
+def _weights(logarithms):
+    """Their exponentials, divided by the sum and none of them 0."""
+    weights = np.exp(logarithms - logarithms.max())
+    return np.maximum(weights / weights.sum(), TINY)
 
 
 def _step_and_turn(points):

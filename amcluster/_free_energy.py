@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.linalg import LinAlgError
 
-from ._extrapolation import ahead
+from ._extrapolation import TINY, ahead
 from ._spread import Residuals
 
 # Of several starts, those that are behind when their gains have fallen to this many
@@ -35,6 +35,7 @@ class Expected(NamedTuple):
     sums: np.ndarray  # (n_clusters, n_features) sums of u * row
     squares: float  # sum of u * |row - center|^2
     pulled: np.ndarray  # (n_rows,) sum of u over memories
+    centers: np.ndarray  # (n_clusters, n_features) of the mixture
 
 
 class FreeEnergy:
@@ -61,11 +62,9 @@ class FreeEnergy:
         """The E-step: the free energy and what the M-step needs."""
         values, weights, device = self.rows.values, self.rows.weights, self.rows.device
         spread, beta = mixture.spread, mixture.spread.beta
+        centers = spread.project(mixture.centers)
         memories = self.likelihood.memories(
-            spread.project(mixture.centers),
-            np.log(mixture.weights),
-            beta,
-            self.n_features,
+            centers, np.log(mixture.weights), beta, self.n_features
         ).astype(values.dtype)
         projected = spread.project_rows(self.rows)
         pulled = device.empty(len(values))
@@ -77,13 +76,12 @@ class FreeEnergy:
         normaliser = self.likelihood.log_normaliser(beta, self.n_features)
         mean_log_density = evidence / self.rows.total_weight + normaliser
         mean_log_density += self.rows.log_units
-        return Expected(spread.penalty - mean_log_density, *sums, pulled)
+        return Expected(spread.penalty - mean_log_density, *sums, pulled, centers)
 
     def maximisation(self, mixture, expected):
         """The M-step: centers and weights, then the spread about the new centers."""
-        spread = mixture.spread
+        spread, centers = mixture.spread, expected.centers
         alive = expected.pulls > 0
-        centers = spread.project(mixture.centers)
         moved = centers.copy()
         moved[alive] = expected.sums[alive] / expected.pulls[alive, None]
         step = np.square(moved - centers).sum(axis=1)
@@ -103,8 +101,7 @@ class FreeEnergy:
     def _weights(self, mixture, counts):
         if not self.learn_weights:
             return mixture.weights
-        least = np.finfo(np.float64).tiny  # a weight of 0 would have no logarithm
-        return np.maximum(counts / self.rows.total_weight, least)
+        return np.maximum(counts / self.rows.total_weight, TINY)
 
 
 def lower(free_energy, mixture, *, max_iter, tol, watch, bar=inf):

@@ -234,12 +234,15 @@ def _n_candidates(n_clusters):
 
 def _centers(rows, numbers):
     """Rows as centers; what is missing is put at the mean of the data."""
-    return np.nan_to_num(rows.values[numbers])
+    centers = rows.values[numbers]
+    return np.nan_to_num(centers) if rows.has_holes else centers
 
 
 def _means(rows, partition):
     """Weighted means of the clusters; the farthest rows where a cluster is empty."""
     seen = partition.seen
+    if seen.all():
+        return (partition.sums / seen).astype(rows.values.dtype, copy=False)
     centers = np.where(
         seen > 0, partition.sums / np.where(seen > 0, seen, 1.0), partition.centers
     ).astype(rows.values.dtype)

@@ -19,6 +19,7 @@ wait for that.
 """
 
 import math
+from ctypes import addressof, c_char
 
 import numpy as np
 
@@ -46,24 +47,22 @@ def padded_matrix(matrix):
     return out
 
 
-def aligned(shape, dtype):
+def aligned(shape, dtype, make=np.empty):
     """An array, not filled, that begins where a line of the cache does.
 
     Elsewhere every vector of 64 bytes lies in two lines, and takes twice as long to
     read or to write. Large arrays of NumPy begin 16 bytes after a line. Sums of two
     threads that begin so are in no line together.
     """
-    n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
-    raw = np.empty(n_bytes + LINE, np.uint8)
-    first = -raw.__array_interface__["data"][0] % LINE
-    return raw[first : first + n_bytes].view(dtype).reshape(shape)
+    raw = make(math.prod(shape) * np.dtype(dtype).itemsize + LINE, np.uint8)
+    # NumPy's own ways to ask where an array begins take ten times as long.
+    first = -addressof(c_char.from_buffer(raw)) % LINE
+    return np.ndarray(shape, dtype, raw, first)
 
 
 def aligned_zeros(shape, dtype):
     """The same, filled with zeros."""
-    out = aligned(shape, dtype)
-    out.fill(0)
-    return out
+    return aligned(shape, dtype, np.zeros)
 
 
 def room(tiles, n):
@@ -85,7 +84,8 @@ def numbers(dtype):
 
     Choices between integers and between floats of one width go together in vectors.
     """
-    return aligned_zeros((LANES,), f"i{np.dtype(dtype).itemsize}")
+    is_wide = np.dtype(dtype).itemsize == 8
+    return aligned_zeros((LANES,), np.int64 if is_wide else np.int32)
 
 
 def load_lanes(values, n_tiles):
