@@ -134,6 +134,8 @@ def _put_back(slices, rows, out):
 
 
 def _run(task, n_rows, shape, passes):
+    if 0 < n_rows <= MIN_BLOCK_ROWS:
+        return map(task, [slice(0, n_rows)])
     n_clusters, n_features = shape
     work_per_row = passes * n_clusters * (n_features + POSTERIOR_WORK) + ROW_WORK
     size = min(BLOCK_WORK // work_per_row, BLOCK_NUMBERS // (n_clusters + n_features))

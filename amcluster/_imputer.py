@@ -16,7 +16,7 @@ from ._canonical import distinct_rows
 from ._checks import generator_of
 from ._elbo import CLAMELBOClusterer
 from ._missing import has_holes
-from ._relations import exact_relations
+from ._relations import exact_relations, fulfil
 from ._seeded import is_word
 from ._seeding import draw_evenly
 
@@ -324,7 +324,7 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         hidden = np.isnan(X)
         Z = self.clusterer_.complete(self.scaler_.transform(X))
         if self._relations is not None:
-            Z = self._relations.fulfilled(Z, hidden)
+            Z = fulfil(self._relations, Z, hidden)
         expected = self.scaler_.inverse_transform(Z).astype(X.dtype, copy=False)
         return np.where(hidden, np.clip(expected, low, high), X)
 
@@ -369,9 +369,10 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         relations = exact_relations(Z[:, varies], covariance)
         if relations is None:
             return None
-        coefficients = np.zeros((len(relations.values), Z.shape[1]))
-        coefficients[:, varies] = relations.coefficients
-        return relations._replace(coefficients=coefficients)
+        of_varying, values = relations
+        coefficients = np.zeros((len(values), Z.shape[1]))
+        coefficients[:, varies] = of_varying
+        return coefficients, values
 
     def _compare(self, Z, random_state):
         """Numbers of memories and the errors of what was hidden from them."""

@@ -5,8 +5,6 @@ for rounding, the nearest point of the plane is nearer to what was hidden than a
 guess, however many values of a row are missing; one missing value is found exactly.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from scipy.linalg import qr
 
@@ -29,25 +27,31 @@ LEAST_SAY = 1e-6
 BLOCK_ROWS = 1024
 
 
-class Relations(NamedTuple):
-    """Linear combinations of the columns that are the same in all rows."""
+def fulfil(relations, filled, hidden):
+    """The nearest rows that fulfil the relations; only hidden values change.
 
-    coefficients: np.ndarray  # (n_relations, n_columns), rows of length 1
-    values: np.ndarray  # (n_relations,)
+    Parameters
+    ----------
+    relations : tuple of ndarray
+        As `exact_relations` returns them.
+    filled : ndarray of shape (n_rows, n_columns)
+    hidden : ndarray of shape (n_rows, n_columns), bool
 
-    def fulfilled(self, filled, hidden):
-        """The nearest rows that fulfil the relations; only hidden values change."""
-        filled = filled.astype(np.float64)
-        hit = np.flatnonzero((hidden @ (self.coefficients != 0).T).any(axis=1))
-        for start in range(0, len(hit), BLOCK_ROWS):
-            rows = hit[start : start + BLOCK_ROWS]
-            free = hidden[rows, None] * self.coefficients
-            products = free @ self.coefficients.T
-            inverse = np.linalg.pinv(products, rcond=LEAST_SAY, hermitian=True)
-            for _ in range(2):  # once more for what rounding left
-                misses = self.values - filled[rows] @ self.coefficients.T
-                filled[rows] += np.einsum("nr,nrs,nsd->nd", misses, inverse, free)
-        return filled
+    Returns
+    -------
+    ndarray of shape (n_rows, n_columns), float64
+    """
+    (coefficients, values), filled = relations, filled.astype(np.float64)
+    hit = np.flatnonzero((hidden @ (coefficients != 0).T).any(axis=1))
+    for start in range(0, len(hit), BLOCK_ROWS):
+        rows = hit[start : start + BLOCK_ROWS]
+        free = hidden[rows, None] * coefficients
+        products = free @ coefficients.T
+        inverse = np.linalg.pinv(products, rcond=LEAST_SAY, hermitian=True)
+        for _ in range(2):  # once more for what rounding left
+            misses = values - filled[rows] @ coefficients.T
+            filled[rows] += np.einsum("nr,nrs,nsd->nd", misses, inverse, free)
+    return filled
 
 
 def exact_relations(Z, covariance):
@@ -62,8 +66,10 @@ def exact_relations(Z, covariance):
 
     Returns
     -------
-    Relations or None
-        None: there are none.
+    tuple of ndarray or None
+        Coefficients (n_relations, n_columns), rows of length 1, and the values
+        (n_relations,) that these combinations of the columns have in all rows. None:
+        there are none.
     """
     found = []
     for columns in _candidates(covariance):
@@ -72,7 +78,7 @@ def exact_relations(Z, covariance):
             found.append(relation)
     if not found:
         return None
-    return Relations(*map(np.array, zip(*found, strict=True)))
+    return tuple(map(np.array, zip(*found, strict=True)))
 
 
 def _candidates(covariance):
