@@ -7,10 +7,12 @@ learned anew on the way: the likelihood of such memories does not depend on unit
 of the levels of the path it tells the best.
 """
 
+from copy import deepcopy
+
 import numpy as np
 
 from ._canonical import DistinctRows
-from ._coarsening import merge_nearest, some_pairs
+from ._coarsening import merge_nearest, most_memories, some_pairs
 from ._coordinates import HoledRows
 from ._free_energy import FreeEnergy, Mixture
 from ._likelihoods import Likelihood
@@ -19,9 +21,8 @@ from ._nonparametric import Grown
 from ._seeding import draw_evenly, k_means
 from ._spread import first_shared
 
-# Rows that the path sees, and rows a memory where it starts.
+# Most rows that the path sees.
 PATH_ROWS = 2000
-ROWS_PER_MEMORY = 16
 # EM steps a level, and where levels are few and matter most.
 STEPS = 3
 SETTLING_STEPS, SETTLED = 10, 8
@@ -41,6 +42,8 @@ def noise_deviations(rows, random_state):
     ndarray of shape (n_features,)
         In those units.
     """
+    # What the fit draws later does not depend on what is drawn here.
+    random_state = deepcopy(random_state)
     if len(rows.values) > PATH_ROWS:
         drawn = draw_evenly(rows.weights, PATH_ROWS, random_state)
         drawn, times = np.unique(drawn, return_counts=True)
@@ -65,8 +68,7 @@ def noise_deviations(rows, random_state):
 def _start(rows, random_state):
     """The free energy of memories with one covariance, and the first ones."""
     n_features = rows.values.shape[1]
-    n_memories = max(1, int(rows.total_weight / ROWS_PER_MEMORY))
-    partition = k_means(rows, min(n_memories, len(rows.values)), random_state)
+    partition = k_means(rows, most_memories(rows), random_state)
     alive = partition.counts > 0
     counts = partition.counts[alive]
     centers = partition.sums / np.maximum(partition.counts, 1e-300)[:, None]

@@ -93,7 +93,7 @@ class Residuals(NamedTuple):
     def log_variance(self):
         """Weighted variance of the logarithm of squared lengths that are not 0."""
         squares = np.square(self.values).sum(axis=1)
-        return variance_of_logs(squares, self.weights)
+        return variance_of_logs(beyond_rounding(squares), self.weights)
 
 
 class SeenResiduals(NamedTuple):
@@ -147,12 +147,10 @@ class SeenResiduals(NamedTuple):
         logits, _ = marginal_logits(self.device, self.values, origin, self.root)
         part = (~np.isnan(self.values)).mean(axis=1)
         squares = -logits[:, 0] / part
-        negligible = np.finfo(squares.dtype).eps * squares.mean()
         half = effective_dimension(self) / 2
         surplus = np.average(polygamma(1, half * part), weights=self.weights)
         surplus -= polygamma(1, half)
-        squares = np.where(squares > negligible, squares, 0.0)
-        return variance_of_logs(squares, self.weights) - surplus
+        return variance_of_logs(beyond_rounding(squares), self.weights) - surplus
 
     def _of_features(self):
         filled = np.nan_to_num(self.values)
@@ -239,6 +237,12 @@ def dimension_of_lengths(residuals):
     if variance >= polygamma(1, 0.25):
         return 0.5
     return brentq(lambda v: polygamma(1, v / 2) - variance, 0.5, n_features)
+
+
+def beyond_rounding(squares):
+    """Squares, with 0 for those that rounding makes of copies of one row."""
+    negligible = np.finfo(squares.dtype).eps * squares.mean()
+    return np.where(squares > negligible, squares, 0.0)
 
 
 def variance_of_logs(squares, weights):
