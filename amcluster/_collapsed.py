@@ -19,6 +19,10 @@ from .kernels import target
 
 # The best inverse temperature is within this factor, in logs, of the unbiased one.
 BRACKET = 2.0
+# Rows are seated in blocks of about this work, in visits of a feature of a memory; a
+# row adds some work of its own, and where it flows it visits so many times.
+BLOCK_WORK = 10_000_000
+SEAT_WORK, FLOW_WORK = 30, 30
 # Least variance within memories, where that of the data is 1.
 LEAST = float(np.finfo(np.float64).eps)
 
@@ -260,9 +264,7 @@ def _round(collapsed, rows, run, random_state, by_flow):
     labels, beta = run.labels.copy(), run.beta
     tables = run.tables.with_room(len(rows.values))
     seat_model = collapsed.seat_model(beta, by_flow)
-    moved = target("cpu").seat(
-        rows.values, rows.weights, seat_model, labels, tuple(tables)
-    )
+    moved = seat(rows, seat_model, labels, tables)
     labels, tables = _recount(rows, labels)
     tables, names = merge_all(collapsed, tables, beta)
     labels = names[labels]
@@ -273,6 +275,26 @@ def _round(collapsed, rows, run, random_state, by_flow):
     if _loss(collapsed, tables, better) < loss:
         beta, loss = better, _loss(collapsed, tables, better)
     return Run([*run.history, loss], labels, tables, beta)
+
+
+def seat(rows, seat_model, labels, tables):
+    """Seat all rows, in order, by the kernel; returns how many labels changed.
+
+    It is called for some rows at a time, since nothing interrupts it.
+    """
+    moved, start, n_features = 0, 0, rows.values.shape[1]
+    while start < len(labels):
+        n_used = int(np.flatnonzero(tables.counts).max(initial=-1)) + 1
+        work = (n_used + SEAT_WORK) * n_features
+        work *= FLOW_WORK if seat_model.by_flow else 1
+        stop = min(start + max(1, BLOCK_WORK // work), len(labels))
+        slots = n_used + stop - start
+        moved += target("cpu").seat(
+            *(rows.values[start:stop], rows.weights[start:stop], seat_model),
+            *(labels[start:stop], tuple(array[:slots] for array in tables)),
+        )
+        start = stop
+    return moved
 
 
 def merge_all(collapsed, tables, beta, movable=None):

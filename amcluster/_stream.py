@@ -6,11 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ._coarsening import LEAST_COUNT, SoftObjective, coarsen
-from ._collapsed import Collapsed, Tables, merge_all
+from ._collapsed import Collapsed, Tables, merge_all, seat
 from ._coordinates import HoledRows
 from ._landscape import Landscape
 from ._nonparametric import Grown
-from .kernels import target
 
 # Most passes over a batch.
 PASSES = 10
@@ -106,9 +105,7 @@ def _seat(rows, grown, model, by_flow):
     tables, labels = old, np.full(len(rows.values), -1)
     for _ in range(PASSES):
         roomy = tables.with_room(len(labels))
-        moved = target("cpu").seat(
-            rows.values, rows.weights, seat_model, labels, tuple(roomy)
-        )
+        moved = seat(rows, seat_model, labels, roomy)
         tables, labels = roomy.live(labels)
         is_new = np.arange(len(tables.counts)) >= n_old
         tables, names = merge_all(evidence, tables, grown.beta, movable=is_new)

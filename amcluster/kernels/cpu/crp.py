@@ -14,6 +14,9 @@ from .posterior import squared_distance
 # A flow that has not come to rest after this many steps is between two memories.
 FLOW_STEPS = 1000
 FLOW_TOLERANCE = 1e-6
+# A memory that moves a state by less than this part of what the base measure does is
+# not felt.
+NEGLIGIBLE = 1e-13
 
 
 @allocating
@@ -151,37 +154,103 @@ def flows_to_base(row, model, counts, sums, n_slots):
 
     The state rests where the base measure is likelier than every memory.
     """
-    state, drift = row.copy(), np.empty(row.shape[0])
-    beta, base = model.beta, model.base_precision
-    ratio = base / (beta + base)
-    n_live = 0
+    n_features, n_live = row.shape[0], 0
+    centers, log_sizes = np.empty((n_slots, n_features)), np.empty(n_slots)
     for k in range(n_slots):
-        n_live += counts[k] > 0
-    new_weight = model.concentration + model.discount * n_live
-    log_base = math.log(new_weight)
+        if counts[k] > 0:
+            log_sizes[n_live] = math.log(counts[k] - model.discount)
+            for j in range(n_features):
+                centers[n_live, j] = sums[k, j] / counts[k]
+            n_live += 1
+    ratio = model.base_precision / (model.beta + model.base_precision)
+    log_base = math.log(model.concentration + model.discount * n_live)
     log_base += 0.5 * model.effective_dimension * math.log(ratio)
-    sharpness = model.tempering * beta
+    sharpness = model.tempering * model.beta
     radius = 1.0 / math.sqrt(sharpness)
-    logits, center = np.empty(n_slots + 1), np.empty(row.shape[0])
+    margin = -math.log(NEGLIGIBLE * ratio)
+    state, drift, weights = row.copy(), np.empty(n_features), np.empty(n_live)
+    jumped = False
     for _ in range(FLOW_STEPS):
-        logits[n_slots] = log_base - sharpness * ratio * (state * state).sum()
-        for k in range(n_slots):
-            logits[k] = -np.inf
-            if counts[k] > 0:
-                center[:] = sums[k] / counts[k]
-                distance = squared_distance(state, center)
-                logits[k] = math.log(counts[k] - model.discount) - sharpness * distance
-        largest = logits.max()
-        weights = np.exp(logits - largest)
-        weights /= weights.sum()
-        drift[:] = -weights[n_slots] * ratio * state
-        for k in range(n_slots):
-            if counts[k] > 0:
-                drift += weights[k] * (sums[k] / counts[k] - state)
-        pull = 1.0 - weights[n_slots] * (1.0 - ratio)
-        length = math.sqrt((drift * drift).sum())
+        square = squared_length(state)
+        of_base = log_base - sharpness * ratio * square
+        largest = -np.inf  # of the memories
+        for k in range(n_live):
+            distance = squared_distance(state, centers[k])
+            weights[k] = log_sizes[k] - sharpness * distance
+            largest = max(largest, weights[k])
+        if of_base - largest > margin and not jumped:
+            part = 0.0
+            for k in range(n_live):
+                part = max(
+                    part,
+                    part_to_go(
+                        *(state, square, centers[k], log_base - log_sizes[k] - margin),
+                        *(sharpness, ratio),
+                    ),
+                )
+            if part == 0.0:
+                return True
+            for j in range(n_features):
+                state[j] *= part
+            jumped = True  # to where a memory is just felt: rounding may deny that
+            continue
+        jumped = False
+        top = max(largest, of_base)
+        base_weight = math.exp(of_base - top)
+        total = base_weight
+        for k in range(n_live):
+            weights[k] = math.exp(weights[k] - top)
+            total += weights[k]
+        base_weight /= total
+        for j in range(n_features):
+            drift[j] = -base_weight * ratio * state[j]
+        for k in range(n_live):
+            weight = weights[k] / total
+            if weight > 0.0:
+                for j in range(n_features):
+                    drift[j] += weight * (centers[k, j] - state[j])
+        pull = 1.0 - base_weight * (1.0 - ratio)
+        length = math.sqrt(squared_length(drift))
         if length <= FLOW_TOLERANCE * radius * pull:
             break
         # Steps as in `_landscape.Landscape.rest`: the drift is slow far from memories.
-        state += min(max(1.0, radius / length), 1.0 / pull) * drift
-    return logits[n_slots] >= largest
+        step = min(max(1.0, radius / length), 1.0 / pull)
+        for j in range(n_features):
+            state[j] += step * drift[j]
+    return of_base >= largest
+
+
+@kernel
+def squared_length(v):
+    """|v|^2."""
+    square = 0.0
+    for j in range(v.shape[0]):
+        square += v[j] * v[j]
+    return square
+
+
+@kernel
+def part_to_go(state, square, center, lead, sharpness, ratio):
+    """How near to the base mean a state gets before a memory begins to pull, in [0, 1].
+
+    Where the base measure is likelier than all memories by far, the state goes straight
+    to its mean: to s times itself, with s from 1 to 0. The memory is negligible while
+    ``lead + sharpness * (|center|^2 - 2 s state @ center + (1 - ratio) s^2 |state|^2)``
+    is positive, as it is at s = 1; of its roots the larger below 1 is where the way ends.
+    """
+    product, constant = 0.0, 0.0
+    for j in range(state.shape[0]):
+        product += state[j] * center[j]
+        constant += center[j] * center[j]
+    a = (1.0 - ratio) * square
+    half_b = product
+    constant += lead / sharpness
+    discriminant = half_b * half_b - a * constant
+    if discriminant <= 0.0:
+        return 0.0
+    # Each by the form that does not cancel; a may be 0.
+    root = math.sqrt(discriminant)
+    if half_b > 0.0:
+        end = half_b + root
+        return end / a if end < a else 0.0
+    return constant / (half_b - root) if constant < 0.0 else 0.0
