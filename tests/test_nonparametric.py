@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy.special import digamma, gammaln, log_softmax, logsumexp
 from scipy.stats import multivariate_normal
 
+from amcluster import _collapsed
 from amcluster._canonical import DistinctRows
 from amcluster._coarsening import SoftObjective
 from amcluster._collapsed import Collapsed, Tables, lower, merge_all, split_all
@@ -274,10 +275,8 @@ def test_a_light_row_makes_no_memory():
     assert labels.tolist() == [0, 0]
 
 
-@given(partitions(), st.floats(0.1, 5))
-def test_a_flow_ends_where_the_network_rests(partition, beta):
-    rows, labels, model = partition
-    tables = Tables.count(rows, labels, labels.max() + 1)
+def landscape_of(tables, model, beta):
+    """The landscape of memories at their means, and the means."""
     rho, half = model.base_precision, model.effective_dimension / 2
     centers = tables.sums / tables.counts[:, None]
     landscape = Landscape.of(
@@ -289,16 +288,29 @@ def test_a_flow_ends_where_the_network_rests(partition, beta):
         *(model.tempering * beta, model.tempering * beta * rho / (beta + rho)),
         *(half, np.float64),
     )
+    return landscape, centers
+
+
+def margins(landscape, centers, states):
+    """How much likelier the base measure is than every memory, in nats."""
+    memories = landscape.memories.log_weights - landscape.memories.beta * np.square(
+        states[:, None] - centers
+    ).sum(axis=2)
+    base = landscape.base.log_weights - landscape.base.beta * np.square(states).sum(
+        axis=1
+    )
+    return base - memories.max(axis=1)
+
+
+@given(partitions(), st.floats(0.1, 5))
+def test_a_flow_ends_where_the_network_rests(partition, beta):
+    rows, labels, model = partition
+    tables = Tables.count(rows, labels, labels.max() + 1)
+    landscape, centers = landscape_of(tables, model, beta)
     starts = 3 * rows.values
     rest, n_moving = landscape.rest(starts, 1.0)
     assume(n_moving == 0)
-    memories = landscape.memories.log_weights - landscape.memories.beta * np.square(
-        rest[:, None] - centers
-    ).sum(axis=2)
-    base = landscape.base.log_weights - landscape.base.beta * np.square(rest).sum(
-        axis=1
-    )
-    margin = base - memories.max(axis=1)
+    margin = margins(landscape, centers, rest)
     clear = np.abs(margin) > 1e-3
     seat_model = collapsed_of(rows, model).seat_model(beta, by_flow=True)
     found = [
@@ -306,6 +318,45 @@ def test_a_flow_ends_where_the_network_rests(partition, beta):
         for x in starts[clear]
     ]
     np.testing.assert_array_equal(found, margin[clear] > 0)
+
+
+@given(partitions(), st.floats(0.1, 5), st.sampled_from([1e2, 1e4, 1e6]))
+def test_a_far_row_flows_straight_until_a_memory_pulls(partition, beta, away):
+    """Followed by halving, while the base measure is likelier by far; then as above."""
+    rows, labels, model = partition
+    tables = Tables.count(rows, labels, labels.max() + 1)
+    landscape, centers = landscape_of(tables, model, beta)
+    states = away * rows.values
+    for _ in range(2000):
+        margin = margins(landscape, centers, states)
+        straight = margin > 100
+        states[straight] *= 0.98
+    rest, n_moving = landscape.rest(states, 1.0)
+    assume(n_moving == 0)
+    margin = margins(landscape, centers, rest)
+    clear = np.abs(margin) > 1e-3
+    seat_model = collapsed_of(rows, model).seat_model(beta, by_flow=True)
+    found = [
+        flows_to_base(x, seat_model, tables.counts, tables.sums, len(centers))
+        for x in away * rows.values[clear]
+    ]
+    np.testing.assert_array_equal(found, margin[clear] > 0)
+
+
+@given(partitions(weighted=True), st.booleans(), st.floats(0.1, 5))
+def test_seating_in_blocks_changes_nothing(partition, by_flow, beta):
+    rows, labels, model = partition
+    seat_model = collapsed_of(rows, model).seat_model(beta, by_flow)
+    seated = []
+    for work in (1, 10**9):
+        tables = Tables.count(rows, labels, labels.max() + 1).with_room(len(labels))
+        found = labels.copy()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_collapsed, "BLOCK_WORK", work)
+            moved = _collapsed.seat(rows, seat_model, found, tables)
+        seated.append((moved, found, *tables))
+    for in_blocks, at_once in zip(*seated, strict=True):
+        np.testing.assert_array_equal(in_blocks, at_once)
 
 
 @given(partitions(), st.booleans())

@@ -236,7 +236,7 @@ def part_to_go(state, square, center, lead, sharpness, ratio):
     Where the base measure is likelier than all memories by far, the state goes straight
     to its mean: to s times itself, with s from 1 to 0. The memory is negligible while
     ``lead + sharpness * (|center|^2 - 2 s state @ center + (1 - ratio) s^2 |state|^2)``
-    is positive, as it is at s = 1; of its roots the larger below 1 is where the way ends.
+    is positive, as it is at s = 1; the way ends at the larger of its roots below 1.
     """
     product, constant = 0.0, 0.0
     for j in range(state.shape[0]):
