@@ -82,6 +82,27 @@ def check_spread(values):
         )
 
 
+def check_range(X, middle):
+    """Raise if a row is so far away that its squared distance leaves the dtype.
+
+    Distances are to `middle`, a point; None: between rows.
+    """
+    least, most = np.fmin.reduce(X), np.fmax.reduce(X)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if middle is None:
+            spread = np.fmax.reduce(most - least)
+        else:
+            spread = np.fmax.reduce(np.fmax(most - middle, middle - least))
+    info = np.finfo(X.dtype)
+    highest = float(np.sqrt(info.max * info.eps / X.shape[1]))
+    if spread >= highest:
+        raise ValueError(
+            f"X has values that are {spread:.0e} from the others, and squared distances"
+            f" would leave the range of {X.dtype}: at most {highest:.0e}. Drop such"
+            " rows, or set such values to NaN; the model is as before."
+        )
+
+
 def generator_of(random_state):
     """The RandomState of a parameter; an error that names it where there is none."""
     try:

@@ -18,6 +18,9 @@ from .kernels import Memories
 
 # The first level has this many rows a memory, or fewer memories: 2 * sqrt(rows).
 ROWS_PER_MEMORY = 4
+# Where copies or weights make rows heavy, no more than this many times the root of the
+# distinct rows, or than a number that takes no time.
+MOST_MEMORIES, FEW_MEMORIES = 3, 60
 # EM steps a level, and where levels are few and matter most.
 STEPS = 8
 SETTLING_STEPS, SETTLED = 32, 30
@@ -141,11 +144,11 @@ def path_rows(rows, random_state):
     return rows.drawn(drawn, times.astype(np.float64))
 
 
-def most_memories(rows):
-    """The number of memories that a path starts with."""
-    total = rows.total_weight
-    most = max(1, int(min(total / ROWS_PER_MEMORY, 2 * sqrt(total))))
-    return min(most, len(rows.values))
+def most_memories(total_weight, n_rows):
+    """How many memories distinct rows of this weight may need: where fits start."""
+    most = min(total_weight / ROWS_PER_MEMORY, 2 * sqrt(total_weight), n_rows)
+    most = min(most, max(FEW_MEMORIES, MOST_MEMORIES * sqrt(n_rows)))
+    return max(1, int(most))
 
 
 def coarsen(objective, random_state, watch):
@@ -160,7 +163,8 @@ def coarsen(objective, random_state, watch):
         The level with the lowest objective.
     """
     rows = objective.rows
-    partition = k_means(rows, most_memories(rows), random_state)
+    n_memories = most_memories(objective.total, len(rows.values))
+    partition = k_means(rows, n_memories, random_state)
     levels, stopped = [], False
     start = objective.start(partition)
     for level in _levels(objective, start, stop=1, n_merges=some_pairs):

@@ -5,14 +5,14 @@ memory's count n and sum S of rows. Sweeps move single rows, and make and drop m
 closed-form merges and two-means splits move many rows at once.
 """
 
-from math import log, sqrt
+from math import log
 from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 
 from ._canonical import DistinctRows
-from ._coarsening import ROWS_PER_MEMORY
+from ._coarsening import most_memories
 from ._nonparametric import Grown, Outcome
 from ._seeding import k_means
 from .kernels import target
@@ -208,8 +208,7 @@ class Run(NamedTuple):
 
 def first_numbers(total_weight, n_rows):
     """Numbers of memories to start from: 1, 2, 4, ... up to what rows can carry."""
-    most = min(total_weight / ROWS_PER_MEMORY, 2 * sqrt(total_weight), n_rows)
-    return [2**i for i in range(max(1, int(most)).bit_length())]
+    return [2**i for i in range(most_memories(total_weight, n_rows).bit_length())]
 
 
 def lower(collapsed, rows, random_state, n_memories, watch, *, by_flow, max_iter, tol):

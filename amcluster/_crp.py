@@ -16,7 +16,13 @@ from ._base import (
 from ._blocks import blas_in_one_thread
 from ._callbacks import Iterations, Task
 from ._canonical import DistinctRows, distinct_rows
-from ._checks import check_choice, check_number, check_sample_weight, generator_of
+from ._checks import (
+    check_choice,
+    check_number,
+    check_range,
+    check_sample_weight,
+    generator_of,
+)
 from ._coarsening import SoftObjective, coarsen, path_rows
 from ._collapsed import Collapsed, first_numbers, lower
 from ._coordinates import HoledRows, coordinates, filled_rows
@@ -26,11 +32,27 @@ from ._missing import has_holes
 from ._nonparametric import ChineseRestaurant, Grown, Nonparametric
 from ._preparation import prepare
 from ._seeded import is_word
-from ._stream import decayed, follow
+from ._stream import (
+    MOST_STRANGE,
+    Buffer,
+    decayed,
+    distinct,
+    far_rows,
+    follow,
+    learned_weights,
+    spreads,
+    strangeness,
+)
+from ._weighing import READINGS, Weighing
 from .kernels import Memories
 
 # A stream is refitted until this many rows are seen; then it is followed.
 WARM_UP_ROWS = 500
+# Until then it is followed between fits, too: a batch of so many rows is worth a fit,
+# or as many rows again as were in the last one.
+REFIT_ROWS = 40
+# What a column varies by is told by so many rows.
+SPREAD_ROWS = 500
 
 
 class CRPAssociativeClusterer(AssociativeClusterer):
@@ -88,6 +110,14 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         In (0, 1]: what was learned before a batch of `partial_fit` is multiplied by
         this for each row of the batch, so that a drifting stream can be followed.
         ``0.5 ** (1 / 1000)`` forgets half in a thousand rows.
+
+    weighting : {"auto", "counts", "relative"}, default="auto"
+        What `sample_weight` says. Evidence for clusters counts rows, so weights have to
+        be numbers of rows. "counts": they are, and a weight of 3 is three copies of the
+        row. "relative": only their ratios matter, as those of a survey, and they are
+        scaled to sum to Kish's effective number of rows, ``sum(w) ** 2 / sum(w ** 2)``.
+        "auto" takes whole numbers as counts, and all others, and whole numbers of a
+        mean above 10, as relative; of the latter it warns.
 
     n_init : "auto" or int, default="auto"
         Number of times that all starts are made; the lowest objective is kept. "auto"
@@ -155,7 +185,8 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         path, or the starts.
 
     labels_ : ndarray of shape (n_samples,)
-        Label of each training row; equal to ``predict(X)``.
+        Label of each training row; equal to ``predict(X)``. After `partial_fit` they
+        are of the rows it tells there.
 
     inertia_ : float
         Weighted sum of squared Euclidean distances of the rows to the memory of their
@@ -220,7 +251,10 @@ class CRPAssociativeClusterer(AssociativeClusterer):
     what is seen. With a learned metric a row takes time in the square of the number of
     its holes for each memory, and in its cube.
 
-    Sample weights count rows: multiplied by ten they are ten times the evidence.
+    Sample weights that are whole numbers count rows: a weight of 3 is three copies of
+    the row, and 0 none. Others are relative, and their unit does not matter: see
+    `weighting`. What counts rows, as `counts_`, `min_cluster_size`, `discount` and
+    `decay`, then counts effective ones; so does the weight of rows in `inertia_`.
 
     For a seed, memories do not depend on the order of the rows nor on how copies of a
     row are merged into weights. The soft path sees at most 4000 rows, drawn evenly
@@ -262,6 +296,7 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         assignment="soft",
         min_cluster_size=5,
         decay=1.0,
+        weighting="auto",
         n_init="auto",
         max_iter=100,
         tol=1e-6,
@@ -278,6 +313,7 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         self.assignment = assignment
         self.min_cluster_size = min_cluster_size
         self.decay = decay
+        self.weighting = weighting
         self.n_init = n_init
         self.max_iter = max_iter
         self.tol = tol
@@ -288,11 +324,21 @@ class CRPAssociativeClusterer(AssociativeClusterer):
     def partial_fit(self, X, y=None, sample_weight=None):
         """Learn from a batch of a stream; every call leaves a usable model.
 
-        The rows of the first calls are kept and fitted again with each batch, until
-        there are 500. From then on, and after `fit`, each batch is seated in one pass:
-        a row adds to the memory that explains it best, or makes a new one. What is kept
-        does not grow with the rows seen. New kinds among rows with missing values are
-        sought among those of the batch that are novel, by a soft path.
+        The rows of the first calls are kept, until there are 500, and fitted again when
+        a batch of 40 or more comes, or as many rows as were in the last fit. Between
+        these, from then on, and after `fit`, each batch is seated in one pass: a row
+        adds to the memory that explains it best, or makes a new one. What is kept does
+        not grow with the rows seen. New kinds among rows with missing values are sought
+        among those of the batch that are novel, by a soft path.
+
+        Rows that are no data do not spoil what was learned. One that is 10,000 times
+        further from all memories than values of a column are from each other counts for
+        the memory of its label, and does not move it. Rows further than five radii from
+        their memory, or with a memory of their own, do not change `beta_`. Where a
+        fifth of the last hundred rows or so are like that, the stream has another scale
+        than it began with: memories and the next 500 rows are then kept and fitted as
+        in the beginning. Of a row that comes again and again, as from an idle sensor,
+        not all copies are learned from while rows are kept; all are counted.
 
         Parameters
         ----------
@@ -301,29 +347,37 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each row, as for `fit`.
+            Weight of each row, as for `fit`. Relative weights are compared with those
+            of all batches so far: see `weighting`.
 
         Returns
         -------
         self : object
-            The estimator; `labels_` and `inertia_` are of the batch, or, while rows are
-            kept, of all of them.
+            The estimator; `labels_` and `inertia_` are of the batch, or, while all rows
+            of the stream are kept, of all of them.
 
         Raises
         ------
         ValueError
-            If a parameter, X or sample_weight is not valid. The model is then as before
-            the batch.
+            If a parameter, X or sample_weight is not valid, or if a row is so far from
+            the others that squared distances leave the range of X's dtype. The model is
+            then as before the batch.
         """
         with earlier_fit_kept(self), blas_in_one_thread:
             self._check_parameters()
             first = not hasattr(self, "cluster_centers_")
             X = self._validated(X, reset=first)
             weights = check_sample_weight(sample_weight, X)
-            if first or self._buffer is not None:
-                self._refit(X, weights)
+            check_range(X, None if first else self.base_mean_)
+            earlier = Weighing() if first else Weighing(*getattr(self, "_weighing", ()))
+            weights, weighing = earlier.in_rows(weights, self.weighting)
+            self._weighing = tuple(weighing)
+            if first:
+                self._buffer = tuple(Buffer(X[:0], weights[:0], weights[:0], 0, True))
+            if self._buffer is not None:
+                self._collect(X, weights)
             else:
-                self._follow(X, weights)
+                self._follow_or_learn_anew(X, weights)
         return self
 
     def novelty(self, X):
@@ -479,6 +533,7 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         check_number(
             self.decay, "decay", min_val=0, max_val=1, include_boundaries="right"
         )
+        check_choice(self.weighting, "weighting", READINGS)
         if not is_word(self.n_init, "auto"):
             check_number(self.n_init, "n_init", Integral, min_val=1)
         check_number(self.max_iter, "max_iter", Integral, min_val=1)
@@ -492,7 +547,8 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         return 1 if is_word(self.n_init, "auto") else self.n_init
 
     def _learn(self, X, rows, random_state, task):
-        self._buffer = None
+        self._strangeness = 0.0
+        self._spreads = spreads(rows.spread_out(SPREAD_ROWS).values)
         if rows.total_weight <= self.discount:
             raise ValueError(
                 f"The sum of sample_weight is {rows.total_weight}, must be more than"
@@ -594,44 +650,111 @@ class CRPAssociativeClusterer(AssociativeClusterer):
             "n_clusters_": len(counts),
         }
 
-    def _refit(self, X, weights):
-        """Fit the rows of a stream that is still short."""
-        if getattr(self, "_buffer", None) is not None:
-            earlier, earlier_weights = self._buffer
-            earlier_weights = earlier_weights * self.decay ** weights.sum()
-            X = np.concatenate([earlier, X])
-            weights = np.concatenate([earlier_weights, weights])
-        self._fit_rows(X, weights, Task.silent(self))
-        self._buffer = (X, weights) if len(X) < WARM_UP_ROWS else None
+    def _fit_rows(self, X, weights, task):
+        weights, weighing = Weighing().in_rows(weights, self.weighting)
+        super()._fit_rows(X, weights, task)
+        self._weighing, self._buffer = tuple(weighing), None
+
+    def _collect(self, X, weights, learned=True):
+        """Keep the rows of a stream that is still short; fit all when more have come.
+
+        In between they are followed. Some may count without being learned from.
+        """
+        buffer = Buffer(*self._buffer).decayed(self._forgetting(weights))
+        buffer = buffer.joined(X, weights, learned)
+        n_rows = len(buffer.rows)
+        full, n_fitted = n_rows >= WARM_UP_ROWS, buffer.n_fitted
+        if full or len(X) >= REFIT_ROWS or n_rows >= 2 * n_fitted:
+            self._refit(buffer)
+            n_fitted = n_rows
+        else:
+            self._follow(X, weights)
+        if buffer.whole:
+            self._set_labels(buffer.rows, buffer.weights, self._device())
+        else:
+            self._set_labels(X, weights, self._device())
+        self._buffer = None if full else tuple(buffer._replace(n_fitted=n_fitted))
+
+    def _refit(self, buffer):
+        """Fit the rows of a buffer; some count for more than is learned from them."""
+        most = 2.0 * self.min_cluster_size
+        learned = learned_weights(buffer.rows, buffer.weights, most)
+        super()._fit_rows(buffer.rows, learned, Task.silent(self))
+        self._count(buffer.rows, buffer.others + (buffer.weights - learned))
+
+    def _follow_or_learn_anew(self, X, weights):
+        """Seat a batch; where many rows are unlike all that was learned, learn anew."""
+        centers, counts = self.cluster_centers_, self.counts_
+        is_strange = self._follow(X, weights)
+        self._set_labels(X, weights, self._device())
+        before = getattr(self, "_strangeness", 0.0)
+        counted = weights > 0
+        self._strangeness = strangeness(before, X[counted], is_strange[counted])
+        if self._strangeness > MOST_STRANGE:
+            most = 2.0 * self.min_cluster_size
+            self._buffer = tuple(Buffer.of_memories(centers, counts, most))
+            self._collect(X, weights, learned=is_strange)
 
     def _follow(self, X, weights):
-        """Seat the rows of a batch."""
-        base_mean = self.base_mean_.astype(np.float64)
-        batch = distinct_rows(X, weights)
-        about_base = batch.values + (batch.offset - base_mean)
-        values, centers = about_base, self.cluster_centers_ - base_mean
-        metric = self._metric_for(batch.has_holes)
+        """Seat the rows of a batch; returns which are unlike all that was learned.
+
+        Rows that are no data count for the memory of their label, and do not move it.
+        """
+        factor = self._forgetting(weights)
+        far = np.zeros(len(X), bool)
+        if hasattr(self, "_spreads"):
+            far = far_rows(X, self.base_mean_, self.cluster_centers_, self._spreads)
+        near, is_strange = ~far & (weights > 0), far.copy()
+        metric, base_mean = self._metric_for(has_holes(X[near])), self._base_mean()
+        centers = self.cluster_centers_ - base_mean
         if metric is not None:
-            values, centers = map(metric.coordinates, (values, centers))
-        if batch.has_holes:
-            root = None if metric is None else metric.matrix
-            batch = HoledRows(values, batch.weights, base_mean, about_base, root)
-        else:
-            batch = DistinctRows(values, batch.weights, base_mean)
-        factor = self.decay**batch.total_weight
+            centers = metric.coordinates(centers)
         grown = decayed(Grown(centers, self.counts_, self.beta_), factor, self.discount)
-        by_flow = self.creation == "flow"
-        device = self._device()
-        batch = batch._replace(device=device)
-        random_state = generator_of(self.random_state)
-        grown = follow(batch, grown, self._model(), by_flow, random_state).grown
+        if near.any():
+            batch = self._about_base(X[near], weights[near], metric)
+            by_flow = self.creation == "flow"
+            random_state = generator_of(self.random_state)
+            seated = follow(batch, grown, self._model(), by_flow, random_state)
+            grown = seated.grown
+            is_strange[near] = seated.is_strange[distinct(X[near])[1]]
         centers = grown.centers
         if metric is not None:
             centers = metric.features(centers)
-        centers = centers + base_mean
-        dtype = self.cluster_centers_.dtype
+        centers, dtype = centers + base_mean, self.cluster_centers_.dtype
         vars(self).update(self._of_memories(centers, grown.counts, grown.beta, dtype))
-        self._set_labels(X, weights, device)
+        self._count(X[far], weights[far])
+        return is_strange
+
+    def _base_mean(self):
+        return self.base_mean_.astype(np.float64)
+
+    def _about_base(self, X, weights, metric):
+        """The rows of a batch, about the base mean, in coordinates of a metric."""
+        base_mean = self._base_mean()
+        batch = distinct_rows(X, weights)
+        about_base = batch.values + (batch.offset - base_mean)
+        values = about_base if metric is None else metric.coordinates(about_base)
+        if batch.has_holes:
+            root = None if metric is None else metric.matrix
+            rows = HoledRows(values, batch.weights, base_mean, about_base, root)
+        else:
+            rows = DistinctRows(values, batch.weights, base_mean)
+        return rows._replace(device=self._device())
+
+    def _count(self, X, weights):
+        """Add rows to the counts of the memories of their labels; nothing else."""
+        if not weights.any():
+            return
+        order = np.argsort(weights)  # sums are then the same in any order of rows
+        X, weights = X[order], weights[order]
+        of_rows = self._labels(X, has_holes(X), self._device())
+        counts = self.counts_ + np.bincount(of_rows, weights, len(self.counts_))
+        centers, dtype = self.cluster_centers_, self.cluster_centers_.dtype
+        vars(self).update(self._of_memories(centers, counts, self.beta_, dtype))
+
+    def _forgetting(self, weights):
+        """What is left of what was learned before rows of these weights."""
+        return float(self.decay ** np.sort(weights).sum())
 
     def _model(self):
         """The fitted model, in the units of X and the learned metric."""

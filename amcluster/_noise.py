@@ -68,7 +68,8 @@ def noise_deviations(rows, random_state):
 def _start(rows, random_state):
     """The free energy of memories with one covariance, and the first ones."""
     n_features = rows.values.shape[1]
-    partition = k_means(rows, most_memories(rows), random_state)
+    n_memories = most_memories(rows.total_weight, len(rows.values))
+    partition = k_means(rows, n_memories, random_state)
     alive = partition.counts > 0
     counts = partition.counts[alive]
     centers = partition.sums / np.maximum(partition.counts, 1e-300)[:, None]

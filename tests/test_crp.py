@@ -425,6 +425,83 @@ def test_novelty_tells_a_kind_never_seen(form):
     assert ((crp.novelty(X) >= 0) & (crp.novelty(X) <= 1)).all()
 
 
+# Weights
+
+
+def kish(weights):
+    return weights.sum() ** 2 / np.square(weights).sum()
+
+
+@forms
+def test_the_unit_of_relative_weights_does_not_matter(form):
+    X, _ = clear_blobs(3, 2)
+    weights = np.random.default_rng(0).lognormal(5, 0.5, len(X))
+    crp = fit(X, weights, **form)
+    assert crp.n_clusters_ == 3
+    np.testing.assert_allclose(crp.counts_.sum(), kish(weights))
+    for unit in (weights.sum(), 1e-300, 2.0**100):
+        same = fit(X, weights / unit, **form)
+        assert adjusted_rand_score(same.labels_, crp.labels_) == 1
+        centers = np.sort(same.cluster_centers_, axis=0)
+        np.testing.assert_allclose(centers, np.sort(crp.cluster_centers_, axis=0))
+    order = np.random.default_rng(1).permutation(len(weights))
+    shuffled = fit(X[order], weights[order], **form)
+    np.testing.assert_array_equal(shuffled.cluster_centers_, crp.cluster_centers_)
+    np.testing.assert_array_equal(shuffled.counts_, crp.counts_)
+
+
+@pytest.mark.parametrize("weight", [0.1, 1 / 300, 2.5, 1e30])
+def test_equal_weights_are_none(stretched, weight):
+    equal = fit(stretched, np.full(len(stretched), weight), weighting="relative")
+    np.testing.assert_array_equal(
+        equal.cluster_centers_, fit(stretched).cluster_centers_
+    )
+    np.testing.assert_array_equal(equal.counts_, fit(stretched).counts_)
+
+
+def test_large_whole_numbers_are_relative_unless_they_are_said_to_count(stretched):
+    weights = np.random.default_rng(0).integers(0, 60, len(stretched))
+    with pytest.warns(UserWarning, match=r"whole numbers of mean .* weighting="):
+        ambiguous = fit(stretched, weights)
+    relative = fit(stretched, weights, weighting="relative")
+    np.testing.assert_array_equal(ambiguous.cluster_centers_, relative.cluster_centers_)
+    np.testing.assert_allclose(relative.counts_.sum(), kish(weights))
+    counts = fit(stretched, weights, weighting="counts")
+    copies = fit(np.repeat(stretched, weights, axis=0))
+    np.testing.assert_array_equal(counts.cluster_centers_, copies.cluster_centers_)
+    np.testing.assert_array_equal(counts.counts_, copies.counts_)
+
+
+def test_heavy_rows_start_with_no_more_memories_than_light_ones_by_half():
+    for n_rows in (30, 400, 4000):
+        light = _coarsening.most_memories(n_rows, n_rows)
+        assert _coarsening.most_memories(1e3 * n_rows, n_rows) <= max(60, 1.5 * light)
+
+
+def test_relative_weights_of_a_stream(stretched):
+    """They are compared with those of earlier batches, in any unit."""
+    rng = np.random.default_rng(0)
+    X = np.vstack([stretched, stretched + rng.normal(size=stretched.shape)])
+    weights = rng.lognormal(0, 0.5, len(X))
+    streams = []
+    for unit in (1.0, 1e-5):
+        crp = CRPAssociativeClusterer(random_state=0)
+        for batch in np.array_split(np.arange(len(X)), 12):
+            crp.partial_fit(X[batch], sample_weight=weights[batch] * unit)
+        streams.append(crp)
+    np.testing.assert_allclose(streams[0].counts_, streams[1].counts_)
+    np.testing.assert_allclose(streams[0].counts_.sum(), kish(weights), rtol=0.05)
+    assert streams[0].n_clusters_ == 3
+    # A row of half the weight counts half as much, also when it comes alone.
+    before = streams[0].counts_.sum()
+    for weight, part in ((2.0, 1.0), (1.0, 0.5)):
+        streams[0].partial_fit(X[:1], sample_weight=[weight])
+        gained, before = streams[0].counts_.sum() - before, streams[0].counts_.sum()
+        np.testing.assert_allclose(
+            gained, part * 2 * weights.sum() / np.square(weights).sum(), rtol=0.05
+        )
+
+
 # Streams
 
 
@@ -517,6 +594,133 @@ def test_a_new_kind_makes_a_memory_after_a_fit():
     np.testing.assert_allclose(crp.cluster_centers_[3], batch.mean(axis=0))
 
 
+@pytest.mark.parametrize("size", [1e5, 1e10, 1e100])
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_row_that_is_no_data_moves_nothing(size, alone):
+    X, _ = clear_blobs(3, 2, 700)
+    follows, clean = (fit(X[:600]) for _ in range(2))
+    batch = X[600:650]
+    if alone:
+        follows.partial_fit([[size, -size]]).partial_fit(batch)
+    else:
+        follows.partial_fit(np.vstack([batch, [[size, -size]]]))
+        assert follows.labels_[-1] == follows.predict([[size, -size]])[0]
+    clean.partial_fit(batch)
+    assert follows.counts_.sum() == clean.counts_.sum() + 1
+    np.testing.assert_allclose(follows.beta_, clean.beta_, rtol=1e-3)
+    np.testing.assert_allclose(
+        follows.cluster_centers_, clean.cluster_centers_, rtol=1e-4
+    )
+
+
+def test_rows_far_from_their_memory_do_not_change_its_radius():
+    """Two that are no data share one, and are far from each other."""
+    X, _ = clear_blobs(3, 2, 600)
+    crp = fit(X)
+    before = crp.beta_
+    crp.partial_fit([[3000.0, 0.0], [3300.0, 0.0]])
+    assert crp.n_clusters_ == 4
+    np.testing.assert_allclose(crp.beta_, before, rtol=0.01)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_before", [0, 20, 600])
+def test_a_row_out_of_range_is_named(dtype, n_before):
+    X = clear_blobs(3, 2, 600)[0].astype(dtype)
+    crp = CRPAssociativeClusterer(random_state=0)
+    if n_before:
+        crp.partial_fit(X[:n_before])
+    before = pickle.dumps(vars(crp))
+    bad = X[:5].copy()
+    bad[2, 1] = np.finfo(dtype).max / 2
+    with pytest.raises(ValueError, match=r"X has values .* range of float"):
+        crp.partial_fit(bad)
+    assert pickle.dumps(vars(crp)) == before
+
+
+def n_fits(crp, batches, monkeypatch):
+    fits = []
+    learn = CRPAssociativeClusterer._learn
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            *(CRPAssociativeClusterer, "_learn"),
+            lambda *args: fits.append(1) or learn(*args),
+        )
+        for batch in batches:
+            crp.partial_fit(batch)
+            assert len(crp.labels_) >= len(batch)
+            assert crp.labels_.max() < crp.n_clusters_
+    return len(fits)
+
+
+def test_a_stream_row_by_row(monkeypatch):
+    X, y = clear_blobs(3, 3, 700)
+    crp = CRPAssociativeClusterer(random_state=0)
+    assert n_fits(crp, X[:499, None], monkeypatch) == 9  # 1, 2, 4, ... 256 rows
+    np.testing.assert_array_equal(crp.labels_, crp.predict(X[:499]))
+    assert n_fits(crp, X[499:, None], monkeypatch) == 1
+    np.testing.assert_array_equal(crp.labels_, crp.predict(X[-1:]))
+    assert crp.n_clusters_ == 3
+    assert adjusted_rand_score(y, crp.predict(X)) > 0.99
+    np.testing.assert_allclose(crp.counts_.sum(), 700)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-9, 1e-3, 1e-2])
+def test_another_scale_than_it_began_with_is_learned(scale, monkeypatch):
+    rng = np.random.default_rng(0)
+    X, y = clear_blobs(3, 2, 1000)
+    crp = fit(5 + scale * rng.normal(size=(600, 2)))
+    fits = n_fits(crp, np.array_split(X, 50), monkeypatch)
+    assert 1 <= fits <= 8
+    assert 3 <= crp.n_clusters_ <= 4
+    assert adjusted_rand_score(y, crp.predict(X)) > 0.98
+    np.testing.assert_allclose(crp.beta_, 0.5, rtol=0.1)
+    np.testing.assert_allclose(crp.counts_.sum(), 1600)
+    assert crp._buffer is None
+
+
+def test_copies_in_a_stream_are_weights():
+    """Also where one comes again and again, or is no data."""
+    X, _ = clear_blobs(3, 2, 120)
+    X = np.vstack([X, [[1e9, 0.0]], [[4.0, 4.0]]])
+    weights = np.r_[np.random.default_rng(0).integers(0, 4, 120), 3, 200]
+    weighted, copies = (CRPAssociativeClusterer(random_state=0) for _ in range(2))
+    for _ in range(2):
+        weighted.partial_fit(X, sample_weight=weights)
+        copies.partial_fit(np.repeat(X, weights, axis=0)[::-1])
+        np.testing.assert_array_equal(
+            weighted.cluster_centers_, copies.cluster_centers_
+        )
+        np.testing.assert_array_equal(weighted.counts_, copies.counts_)
+
+
+@pytest.mark.parametrize("assignment", ["soft", "hard"])
+@pytest.mark.parametrize("discount", [0.0, 0.3])
+@pytest.mark.parametrize("decay", [0.9, 0.5, 1e-300])
+def test_all_may_be_forgotten(assignment, discount, decay):
+    """decay ** n underflows; what comes then is as if it came first."""
+    X, _ = clear_blobs(3, 2, 800)
+    crp = fit(X + 50, decay=decay, discount=discount, assignment=assignment)
+    crp.partial_fit(np.vstack([X] * 10))
+    assert crp.n_clusters_ == 3  # none of old
+    assert (crp.counts_ > 1000).all()
+    np.testing.assert_allclose(crp.beta_, 0.5, rtol=0.1)
+    np.testing.assert_allclose(crp.weights_.sum(), 1)
+    assert np.isfinite(crp.score_samples(X)).all()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("decay", [1.0, 0.5])
+def test_rows_with_nothing_seen_tell_nothing(decay):
+    X, _ = clear_blobs(3, 2, 600)
+    crp = fit(X, decay=decay)
+    before = crp.beta_
+    crp.partial_fit(np.full((50, 2), np.nan))
+    np.testing.assert_allclose(crp.beta_, before, rtol=1e-6)
+    assert np.isfinite(crp.cluster_centers_).all()
+    assert np.isfinite(crp.inertia_)
+
+
 def test_a_failing_batch_changes_nothing(stretched, monkeypatch):
     crp = fit(stretched)
     before = pickle.dumps(vars(crp))
@@ -553,7 +757,7 @@ def test_feature_names_survive_a_stream(stretched):
         *(("beta", -1.0), ("metric", "cosine"), ("creation", "never")),
         *(("assignment", "both"), ("min_cluster_size", 0), ("decay", 0.0)),
         *(("decay", 1.5), ("n_init", 0), ("max_iter", 0), ("tol", -1.0)),
-        ("verbose", -1),
+        *(("verbose", -1), ("weighting", "kish"), ("weighting", None)),
     ],
 )
 def test_bad_parameters_are_named(stretched, name, bad):
@@ -570,7 +774,7 @@ def test_concentration_may_be_negative_with_a_discount(stretched):
 def test_weights_must_exceed_the_discount(stretched):
     light = np.full(len(stretched), 1e-4)
     with pytest.raises(ValueError, match="weights count rows"):
-        fit(stretched, light, discount=0.5)
+        fit(stretched, light, discount=0.5, weighting="counts")
 
 
 @pytest.mark.parametrize("assignment", ["soft", "hard"])
