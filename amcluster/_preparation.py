@@ -9,6 +9,7 @@ Of rows with holes only what is seen is a residual, since what they are filled w
 too near to what is expected; cells are found in the filled rows.
 """
 
+from copy import deepcopy
 from math import floor, inf, sqrt
 from typing import NamedTuple
 
@@ -322,8 +323,9 @@ def _in_units_of_noise(rows, metric, random_state):
     They are told by a model that the rows may not be as: the deviations are taken to
     the power of the misfit, 1 where rows are as the model says.
     """
-    inside = coordinates(rows, metric)
-    deviations = noise_deviations(inside, random_state)
+    # What the fit draws later does not depend on what is drawn here.
+    random_state = deepcopy(random_state)
+    deviations = noise_deviations(coordinates(rows, metric), random_state)
     used = slice(None) if metric.axes is None else metric.axes.any(axis=1)
 
     def in_units(deviations):
