@@ -1,14 +1,16 @@
 """All that an estimator can do once it has memories."""
 
+import math
 import warnings
 from abc import ABCMeta, abstractmethod
 from contextlib import contextmanager
+from functools import partial
 from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial.distance import cdist
-from scipy.special import logsumexp, softmax
+from scipy.special import logsumexp
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -29,16 +31,25 @@ from ._checks import (
     check_sample_weight,
     check_seen,
     check_spread,
+    check_state,
     generator_of,
+    moderate,
 )
 from ._devices import device_named
 from ._likelihoods import Likelihood
 from ._metric import LearnedMetric
-from ._missing import filled, has_holes, look_finite, marginal_logits
+from ._missing import filled, has_holes, marginal_logits, posteriors
 from .kernels import Dynamics
 
 # A state that takes longer than this to come to rest is between two memories.
 MAX_RETRIEVAL_STEPS = 1000
+
+# A row with values so many times those of memories is by itself when distances are
+# measured by inner products.
+FAR = 1000
+# What float32 may leave unknown of the variance about memories, before learning takes
+# float64: epsilon times the total one.
+RESOLUTION = 0.01
 
 
 class Learned(NamedTuple):
@@ -119,27 +130,67 @@ class AssociativeClusterer(
         check_fits(self.beta, "beta", X.dtype)
         check_seen(X, weights, getattr(self, "feature_names_in_", None))
         device = self._device()
-        rows = distinct_rows(X, weights)._replace(device=device)
+        rows = distinct_rows(X, self._in_range(weights))._replace(device=device)
         check_spread(rows.values)
         random_state = generator_of(self.random_state)
         learned = self._learn(X, rows, random_state, task)
+        if X.dtype == np.float32 and isinstance(self.beta, str):
+            unknown = sharpness(rows, learned.attributes) * np.finfo(X.dtype).eps
+            if unknown > RESOLUTION:
+                learned = self._learned_in_float64(X, weights, learned, task)
         vars(self).update(learned.attributes)
         self.history_ = np.asarray(learned.history)
         self.objective_ = float(self.history_[-1])
         self.n_iter_ = len(self.history_)
         self._set_labels(X, weights, device)
+        if X.dtype == np.float32 and len(rows.values) > len(self.cluster_centers_):
+            warn_of_rounding(rows, self.inertia_ / weights.sum())
+        self._warn_of_labels(X, weights)
+
+    def _warn_of_labels(self, X, weights):
+        """Say so if labels are not what was asked for."""
+
+    def _learned_in_float64(self, X, weights, learned, task):
+        """What is learned of the same rows in float64, in the dtypes of `learned`.
+
+        That is `learned` again where memories are as good as equal to their rows: then
+        float32 could not tell how far a row is from them.
+        """
+        eps = np.finfo(X.dtype).eps
+        X = X.astype(np.float64)
+        rows = distinct_rows(X, self._in_range(weights))
+        rows = rows._replace(device=self._device())
+        random_state = generator_of(self.random_state)
+        task = Task.silent(self, task.max_subtasks)
+        wide = self._learn(X, rows, random_state, task)
+        if sharpness(rows, wide.attributes) * eps**2 > 1:
+            return learned
+        attributes = wide.attributes.copy()
+        for name, value in learned.attributes.items():
+            if isinstance(value, np.ndarray):
+                attributes[name] = attributes[name].astype(value.dtype)
+        return wide._replace(attributes=attributes)
 
     def _set_labels(self, X, weights, device):
-        holes = has_holes(X)
-        self.labels_ = self._labels(X, holes, device)
+        holes, counts = has_holes(X), weights > 0
+        answer = partial(self._labels, device=device)  # which may have X already
+        if counts.all():
+            self.labels_ = labels = self._each_kind(X, holes, answer)
+        else:  # what does not count may be anywhere
+            self.labels_ = self._each_kind(self._nearer(X), holes, answer)
+            X, weights, labels = X[counts], weights[counts], self.labels_[counts]
         memories = self._memories(X.shape[1]).astype(X.dtype)
         if holes:
-            X = np.where(np.isnan(X), memories.centers[self.labels_], X)
+            X = np.where(np.isnan(X), memories.centers[labels], X)
         (inertia,) = device.sum_over(
             *(device.kernels.squared_error, X, weights, memories),
-            out=(self.labels_,),
+            out=(labels,),
         )
         self.inertia_ = float(inertia)
+
+    def _in_range(self, weights):
+        """Weights as learning sees them."""
+        return weights
 
     def predict(self, X):
         """Label of the memory with the largest posterior, for each row.
@@ -154,8 +205,7 @@ class AssociativeClusterer(
         labels : ndarray of shape (n_samples,), int
             The argmax of `predict_proba`; of equal ones the first.
         """
-        X, holes = self._checked(X)
-        return self._labels(X, holes, self._device())
+        return self._each_kind(*self._checked(X), self._labels)
 
     def predict_proba(self, X):
         """Posterior of each memory given each row.
@@ -173,11 +223,7 @@ class AssociativeClusterer(
         responsibilities : ndarray of shape (n_samples, n_clusters)
             Rows sum to 1; dtype of X.
         """
-        (X, holes), device = self._checked(X), self._device()
-        if holes:
-            return softmax(self._marginal_logits(X, device)[0], axis=1)
-        kernel = device.kernels.posterior
-        return self._rows_of(kernel, X, device, len(self.cluster_centers_))
+        return self._each_kind(*self._checked(X), self._posteriors)
 
     def transform(self, X):
         """Euclidean distance to each memory.
@@ -192,9 +238,12 @@ class AssociativeClusterer(
         distances : ndarray of shape (n_samples, n_clusters)
             In units of X.
         """
-        X, holes = self._checked(X)
-        between = nan_euclidean_distances if holes else cdist
-        return between(X, self.cluster_centers_).astype(X.dtype, copy=False)
+        X, holes, far = self._as_given(X)
+        if not (holes or far):
+            return self._distances(X)
+        centers = np.abs(self.cluster_centers_).max() + self.beta_**-0.5
+        beyond = (np.abs(X) > FAR * centers).any(axis=1)
+        return apart(beyond, X, self._far_distances, self._distances)
 
     def score_samples(self, X):
         """Log density of each row.
@@ -214,13 +263,7 @@ class AssociativeClusterer(
         log_density : ndarray of shape (n_samples,)
             In nats.
         """
-        (X, holes), device = self._checked(X), self._device()
-        if holes:
-            logits, normaliser = self._marginal_logits(X, device)
-            return logsumexp(logits, axis=1) + normaliser
-        normaliser = self._likelihood().log_normaliser(self.beta_, X.shape[1])
-        evidence = self._rows_of(device.kernels.log_evidence, X, device)
-        return evidence + X.dtype.type(normaliser)
+        return self._each_kind(*self._checked(X), self._log_densities)
 
     def score(self, X, y=None, sample_weight=None):
         """Mean log density of the rows.
@@ -243,8 +286,9 @@ class AssociativeClusterer(
             In nats per row.
         """
         log_density = self.score_samples(X)
-        weights = check_sample_weight(sample_weight, log_density)
-        return float(np.average(log_density, weights=weights))
+        weights = moderate(check_sample_weight(sample_weight, log_density))
+        counts = weights > 0  # a log density may be -infinity
+        return float(np.average(log_density[counts], weights=weights[counts]))
 
     def energy(self, X):
         """Energy of each row as a state of the network.
@@ -268,12 +312,7 @@ class AssociativeClusterer(
         .. [1] Schaeffer et al. "Associative Memory Under the Probabilistic Lens:
            Improved Transformers & Dynamic Memory Creation", 2023.
         """
-        (X, holes), device = self._checked(X), self._device()
-        if holes:
-            evidence = logsumexp(self._marginal_logits(X, device)[0], axis=1)
-        else:
-            evidence = self._rows_of(device.kernels.log_evidence, X, device)
-        return evidence / X.dtype.type(-self.beta_)
+        return self._each_kind(*self._checked(X), self._energies)
 
     def retrieve(self, X, n_steps=None, step_size=1.0):
         """State of the network after its dynamics, started at each row.
@@ -299,27 +338,11 @@ class AssociativeClusterer(
         check_step_size(step_size)
         if n_steps is not None:
             check_number(n_steps, "n_steps", Integral, min_val=0)
-        (X, holes), device = self._checked(X), self._device()
-        X, memories = self._network(X, device)
-        states = np.empty(X.shape, X.dtype)
-        if n_steps is not None:
-            dynamics = Dynamics.free(X.shape[1], n_steps, step_size, X.dtype, holes)
-            device.rows_of(
-                *(device.kernels.retrieve, X, memories, dynamics),
-                out=(states,),
-                passes=2 * n_steps,
-            )
-            return states
-        shift, tolerance = np.empty(len(X), X.dtype), rest_tolerance(memories)
-        dynamics = Dynamics.free(
-            X.shape[1], MAX_RETRIEVAL_STEPS, step_size, X.dtype, holes
-        )
-        device.rows_of(
-            *(device.kernels.rest, X, memories, dynamics, tolerance),
-            out=(states, shift),
-            passes=20,
-        )
-        warn_of_moving(np.count_nonzero(shift > tolerance), len(X))
+        X, holes, _ = self._as_given(X)
+        n_steps = None if n_steps is None else int(n_steps)
+        follow = partial(self._retrieved, n_steps=n_steps, step_size=step_size)
+        states, moving = self._each_kind(X, holes, follow)
+        warn_of_moving(np.count_nonzero(moving), len(X))
         return states
 
     def trajectory(self, X, n_steps=10, step_size=0.3):
@@ -341,15 +364,9 @@ class AssociativeClusterer(
         """
         check_step_size(step_size)
         check_number(n_steps, "n_steps", Integral, min_val=0)
-        (X, holes), device = self._checked(X), self._device()
-        dynamics = Dynamics.free(X.shape[1], n_steps, step_size, X.dtype, holes)
-        out = np.empty((len(X), n_steps + 1, X.shape[1]), X.dtype)
-        device.rows_of(
-            *(device.kernels.trajectory, *self._network(X, device), dynamics),
-            out=(out,),
-            passes=2 * n_steps * ROW_BY_ROW,
-        )
-        return out
+        X, holes, _ = self._as_given(X)
+        follow = partial(self._paths, n_steps=int(n_steps), step_size=step_size)
+        return self._each_kind(X, holes, follow)
 
     def complete(self, X):
         """Fill the missing values of rows in.
@@ -369,8 +386,16 @@ class AssociativeClusterer(
         completed : ndarray of shape (n_samples, n_features)
             What was there is untouched.
         """
-        X, holes = self._checked(X)
-        return self._completed(X, self._device()) if holes else X.copy()
+        X, holes, far = self._as_given(X)
+        if not holes:
+            return X.copy()
+        X = X.copy()
+        hole = np.isnan(X)
+        holed = hole.any(axis=1)
+        rows = self._nearer(X[holed]) if far else X[holed]
+        with np.errstate(over="ignore"):
+            X[hole] = self._completed(rows, self._device())[hole[holed]]
+        return X
 
     @property
     def metric_(self):
@@ -402,25 +427,76 @@ class AssociativeClusterer(
 
     def _check_X(self, X):
         """X, checked."""
-        return self._checked(X)[0]
+        return self._as_given(X)[0]
 
     def _checked(self, X):
-        """X, checked, and whether it has holes: one look at its values tells both."""
+        """X as `_nearer`, and whether it has holes."""
+        X, holes, far = self._as_given(X)
+        return self._nearer(X) if far else X, holes
+
+    def _as_given(self, X):
+        """X, checked, and whether it has holes, and rows that may be too far away.
+
+        Its smallest and its largest value tell all three.
+        """
         check_is_fitted(self)
         X = self._validated(X, reset=False, ensure_all_finite=False)
-        if look_finite(X):
-            return X, False
+        reach = reach_of(X)
+        if X.max() < reach and X.min() > -reach:
+            return X, False, False
         name = type(self).__name__
         assert_all_finite(X, allow_nan=True, estimator_name=name, input_name="X")
-        return X, bool(np.isnan(X).any())
+        return X, bool(np.isnan(X).any()), True
+
+    def _nearer(self, X):
+        """X with what is too far away brought to where squared distances are numbers.
+
+        All memories are as good as at one point, seen from there.
+        """
+        middle = self.cluster_centers_.mean(axis=0, dtype=np.float64)
+        ends = [(middle + sign * reach_of(X)).astype(X.dtype) for sign in (-1, 1)]
+        return X.clip(*ends)
+
+    def _each_kind(self, X, holes, answer):
+        """What ``answer(rows, holes)`` says of whole rows, and of those with holes.
+
+        These take another way, with another rounding. Apart, no row's answer depends on
+        the rows that it came with.
+        """
+        # What is too far away for the dtype is infinitely far away, and no warning.
+        with np.errstate(over="ignore", invalid="ignore"):
+            if not holes:
+                return answer(X, False)
+            holed = np.isnan(X).any(axis=1)
+            kinds = [partial(answer, holes=kind) for kind in (True, False)]
+            return apart(holed, X, *kinds)
 
     def _validated(self, X, reset=True, ensure_all_finite="allow-nan"):
-        return validate_data(
+        X = validate_data(
             *(self, X),
             dtype=[np.float64, np.float32],
             ensure_all_finite=ensure_all_finite,
             reset=reset,
         )
+        if not reset:
+            self._check_state(X.shape[1])
+        return X
+
+    def _check_state(self, n_features):
+        """Raise unless the fitted attributes fit together, and rows of X."""
+        check_state(self, self._shapes(n_features), ["beta_"])
+        metric = self._learned_metric()
+        if metric is not None:
+            metric.check(n_features)
+
+    def _shapes(self, n_features):
+        """Shapes of fitted arrays, which follow from that of the memories."""
+        shape = getattr(getattr(self, "cluster_centers_", None), "shape", ())
+        n_clusters = max(1, *shape[:1], 0)
+        return {
+            "cluster_centers_": (n_clusters, n_features),
+            "weights_": (n_clusters,),
+        }
 
     def _device(self):
         """Where kernels run, for one call of a user."""
@@ -492,12 +568,141 @@ class AssociativeClusterer(
         device.rows_of(kernel, *self._network(X, device), out=(out,))
         return out
 
-    def _labels(self, X, holes, device):
+    def _labels(self, X, holes, device=None):
+        device = device or self._device()
         if holes:
-            return softmax(self._marginal_logits(X, device)[0], axis=1).argmax(axis=1)
+            return posteriors(self._marginal_logits(X, device)[0]).argmax(axis=1)
         labels = np.empty(len(X), np.intp)
         device.rows_of(device.kernels.label, *self._network(X, device), out=(labels,))
         return labels
+
+    def _posteriors(self, X, holes):
+        device = self._device()
+        if holes:
+            return posteriors(self._marginal_logits(X, device)[0])
+        kernel = device.kernels.posterior
+        return self._rows_of(kernel, X, device, len(self.cluster_centers_))
+
+    def _distances(self, X):
+        between = nan_euclidean_distances if has_holes(X) else cdist
+        return between(X, self.cluster_centers_).astype(X.dtype, copy=False)
+
+    def _far_distances(self, X):
+        """The same where squares may be no numbers, row by row."""
+        seen = np.count_nonzero(~np.isnan(X), axis=1)[:, None]
+        with np.errstate(over="ignore"):
+            away = np.nan_to_num(X[:, None].astype(float) - self.cluster_centers_)
+            distances = np.hypot.reduce(away, axis=2) * np.sqrt(X.shape[1] / seen)
+        return np.minimum(distances, np.finfo(X.dtype).max).astype(X.dtype)
+
+    def _log_densities(self, X, holes):
+        device = self._device()
+        if holes:
+            logits, normaliser = self._marginal_logits(X, device)
+            return logsumexp(logits, axis=1) + normaliser
+        normaliser = self._likelihood().log_normaliser(self.beta_, X.shape[1])
+        evidence = self._rows_of(device.kernels.log_evidence, X, device)
+        return evidence + X.dtype.type(normaliser)
+
+    def _energies(self, X, holes):
+        device = self._device()
+        if holes:
+            evidence = logsumexp(self._marginal_logits(X, device)[0], axis=1)
+        else:
+            evidence = self._rows_of(device.kernels.log_evidence, X, device)
+        return evidence / X.dtype.type(-self.beta_)
+
+    def _retrieved(self, X, holes, n_steps, step_size):
+        """States after so many steps, or at rest, and which of them still move."""
+        device = self._device()
+        X, memories = self._network(X, device)
+        states, shift = np.empty(X.shape, X.dtype), np.zeros(len(X), X.dtype)
+        if n_steps is not None:
+            dynamics = Dynamics.free(X.shape[1], n_steps, step_size, X.dtype, holes)
+            device.rows_of(
+                *(device.kernels.retrieve, X, memories, dynamics),
+                out=(states,),
+                passes=2 * n_steps,
+            )
+            return states, shift > 0
+        tolerance = rest_tolerance(memories)
+        dynamics = Dynamics.free(
+            X.shape[1], MAX_RETRIEVAL_STEPS, step_size, X.dtype, holes
+        )
+        device.rows_of(
+            *(device.kernels.rest, X, memories, dynamics, tolerance),
+            out=(states, shift),
+            passes=20,
+        )
+        return states, shift > tolerance
+
+    def _paths(self, X, holes, n_steps, step_size):
+        device = self._device()
+        dynamics = Dynamics.free(X.shape[1], n_steps, step_size, X.dtype, holes)
+        out = np.empty((len(X), n_steps + 1, X.shape[1]), X.dtype)
+        device.rows_of(
+            *(device.kernels.trajectory, *self._network(X, device), dynamics),
+            out=(out,),
+            passes=2 * n_steps * ROW_BY_ROW,
+        )
+        return out
+
+
+def sharpness(rows, attributes):
+    """The variance of rows in units of that about their memories.
+
+    In the mean over features, or, in a learned metric, the largest of one feature,
+    given the others.
+    """
+    factors, variances = attributes.get("_metric_"), rows.variances
+    if factors is None:
+        return 2 * attributes["beta_"] * variances.mean()
+    return (
+        2 * attributes["beta_"] * (variances * LearnedMetric(*factors).diagonal).max()
+    )
+
+
+def warn_of_rounding(rows, mean_square):
+    """Say so if rows are no farther from their memories than numbers from the next."""
+    values = rows.values + rows.offset
+    largest = np.maximum(np.nanmax(values, axis=0), -np.nanmin(values, axis=0))
+    unit = float(np.square(np.spacing(largest).astype(float)).sum())
+    if mean_square < unit:
+        warnings.warn(
+            f"Rows are {math.sqrt(mean_square):.1e} from their memories, and"
+            f" {values.dtype} resolves {math.sqrt(unit):.1e} of X. Take an offset from"
+            " X before it becomes so, or use float64.",
+            RuntimeWarning,
+            stacklevel=6,
+        )
+
+
+def reach_of(X):
+    """How far from memories a value may be: squared distances leave no dtype's range.
+
+    `check_spread` has fits end far below.
+    """
+    return math.sqrt(float(np.finfo(X.dtype).max) / X.shape[1]) / 8
+
+
+def apart(where, X, of_some, of_others):
+    """Answers to some of the rows, and to the others, by themselves."""
+    if where.all():
+        return of_some(X)
+    if not where.any():
+        return of_others(X)
+    return put_together(where, of_some(X[where]), of_others(X[~where]))
+
+
+def put_together(where, some, others):
+    """Answers for rows that are in two parts, each an array or a tuple of them."""
+    if isinstance(some, tuple):
+        return tuple(
+            put_together(where, *pair) for pair in zip(some, others, strict=True)
+        )
+    together = np.empty((len(where), *some.shape[1:]), some.dtype)
+    together[where], together[~where] = some, others
+    return together
 
 
 def fitted_attributes(centers, weights, beta, offset):

@@ -49,9 +49,9 @@ class Task:
         return cls(estimator, context, data, max_subtasks)
 
     @classmethod
-    def silent(cls, estimator):
+    def silent(cls, estimator, max_subtasks=None):
         """A task that nobody hears of."""
-        return cls(estimator, None, {}, max_subtasks=None)
+        return cls(estimator, None, {}, max_subtasks)
 
     def subtask(self, name, max_subtasks=0):
         """Begin a task below this one."""

@@ -79,6 +79,16 @@ class DistinctRows(NamedTuple):
         )
 
     @property
+    def variances(self):
+        """Weighted mean square of each feature about the mean, of what is seen."""
+        if self.has_holes:
+            return seen_means(np.square(self.values), self.weights)
+        squares = np.einsum(
+            "n,nd,nd->d", self.weights, self.values, self.values, dtype=np.float64
+        )
+        return squares / self.total_weight
+
+    @property
     def total_variance(self):
         """Weighted mean squared distance to the mean: length^2, all features summed."""
         if self.has_holes:

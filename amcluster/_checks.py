@@ -1,23 +1,47 @@
 """Checks of what a user passes in: errors name the parameter and its value."""
 
 import math
-import numbers
+from numbers import Integral, Rational, Real
 
 import numpy as np
 from sklearn.utils import check_random_state, check_scalar
 
+LARGEST_INTEGER = 2**63 - 1
+LARGEST_FLOAT = float(np.finfo(np.float64).max)
+MODERATE = 30  # power of two of the largest weight that is left as it is
+LONGEST = 200  # what an error shows of a value
 
-def check_number(value, name, kind=numbers.Real, **bounds):
-    """`sklearn.utils.check_scalar`, and finiteness, which that lets pass."""
-    check_scalar(value, name, target_type=kind, **bounds)
+
+def check_number(value, name, kind=Real, **bounds):
+    """`sklearn.utils.check_scalar`, and the range of numbers, which that lets pass."""
+    largest = LARGEST_INTEGER if kind is Integral else LARGEST_FLOAT
+    if isinstance(value, Rational) and not -largest <= value <= largest:
+        raise ValueError(
+            f"{name} == {shown(value)}, must be between -{largest:.3g} and"
+            f" {largest:.3g}."
+        )
+    try:
+        check_scalar(value, name, target_type=kind, **bounds)
+    except TypeError as error:
+        what = "an integer" if kind is Integral else "a number"
+        raise TypeError(f"{error} {name} == {shown(value)}: pass {what}.") from None
     if not math.isfinite(value):
         raise ValueError(f"{name} == {value}, must be finite.")
+
+
+def shown(value):
+    """A value in the words of an error; Python refuses to print very long integers."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return f"{type(value).__name__} too long to print"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def check_fits(value, name, dtype):
     """Whether a number of the user is one in the dtype of X too; words pass."""
     largest = float(np.finfo(dtype).max)
-    if isinstance(value, numbers.Real) and value > largest:
+    if isinstance(value, Real) and float(value) > largest:
         raise ValueError(
             f"{name} == {value}, must be <= {largest:.2g} for X of {np.dtype(dtype)}."
         )
@@ -26,7 +50,7 @@ def check_fits(value, name, dtype):
 def check_choice(value, name, choices):
     """Whether value is one of the strings in choices."""
     if not (isinstance(value, str) and value in choices):
-        raise ValueError(f"{name} == {value!r}, must be one of {choices}.")
+        raise ValueError(f"{name} == {shown(value)}, must be one of {choices}.")
 
 
 def check_sample_weight(sample_weight, X):
@@ -51,6 +75,16 @@ def check_sample_weight(sample_weight, X):
             "sample_weight is zero for all rows; at least one must be positive."
         )
     return weights
+
+
+def moderate(weights):
+    """Weights times a power of two that keeps sums and products of them in float32.
+
+    What has a weight of 1 is as it was, bit for bit.
+    """
+    _, exponent = math.frexp(weights.max())
+    excess = max(exponent - MODERATE, 0) + min(exponent + MODERATE, 0)
+    return weights if excess == 0 else np.ldexp(weights, -excess)
 
 
 def check_seen(X, weights, names):
@@ -108,4 +142,43 @@ def generator_of(random_state):
     try:
         return check_random_state(random_state)
     except ValueError as error:
-        raise ValueError(f"random_state={random_state!r} is no seed: {error}") from None
+        text = f"random_state={shown(random_state)} is no seed: {error}"
+        raise ValueError(text) from None
+
+
+def check_state(model, shapes, numbers):
+    """Raise unless fitted attributes are as a fit leaves them: kernels trust them.
+
+    Parameters
+    ----------
+    model : estimator
+    shapes : dict
+        Shapes of arrays of numbers, by their names.
+    numbers : iterable of str
+        Names of positive finite numbers.
+    """
+    for name, shape in shapes.items():
+        value = getattr(model, name, None)
+        if not (isinstance(value, np.ndarray) and value.dtype.kind in "fiu"):
+            what = getattr(value, "dtype", type(value).__name__)
+            refuse(f"{name} is of type {what}", f"numbers of shape {shape}")
+        if value.shape != shape:
+            beside = shapes["cluster_centers_"]
+            refuse(
+                f"{name} has shape {value.shape}",
+                f"shape {shape}, beside cluster_centers_ of shape {beside}",
+            )
+        if not np.isfinite(value).all():
+            refuse(f"{name} of shape {shape} has NaN or infinity in it", "numbers")
+    for name in numbers:
+        value = getattr(model, name, None)
+        if not (isinstance(value, Real) and 0 < value < math.inf):
+            refuse(f"{name} == {value!r}", "a positive number")
+
+
+def refuse(found, expected):
+    """Raise for a fitted state that no fit leaves."""
+    raise ValueError(
+        f"{found}, expected {expected}. The fitted state was changed, or was not loaded"
+        " whole: fit again, or load it anew."
+    )

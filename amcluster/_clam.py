@@ -235,13 +235,13 @@ class CLAMClusterer(SeededClusterer):
 
     def _learn(self, X, rows, random_state, task):
         self._check_rows(X)
-        hidden = feature_folds(X.shape[1], self.mask_fraction, random_state)
+        hidden = feature_folds(X.shape[1], float(self.mask_fraction), random_state)
         best = None
         for start in range(task.max_subtasks):
             partition = self._first_partition(X, rows, random_state)
             loss = self._loss(rows, partition, hidden)
             # One more subtask than iterations: see `Iterations.close`.
-            subtask = task.subtask("start", max_subtasks=self.max_iter + 1)
+            subtask = task.subtask("start", max_subtasks=int(self.max_iter) + 1)
             path = self._descend(loss, random_state, start, subtask)
             if best is None or path.rank > best.rank:
                 best, attributes = path, self._attributes(loss, path.theta)
@@ -255,13 +255,14 @@ class CLAMClusterer(SeededClusterer):
         beta = self.beta
         if is_word(beta, "auto"):
             beta = 0.5 / variance_about(rows, partition)[0]
-        uniform = np.full(self.n_clusters, -np.log(self.n_clusters))
+        n_clusters = int(self.n_clusters)
+        uniform = np.full(n_clusters, -np.log(n_clusters))
         return Reconstruction(
             rows,
-            Memories(partition.centers, uniform, beta),
+            Memories(partition.centers, uniform, float(beta)),
             hidden,
-            self.n_steps,
-            self.step_size,
+            int(self.n_steps),
+            float(self.step_size),
             learn_weights=self.weights == "learned",
         )
 
@@ -271,8 +272,8 @@ class CLAMClusterer(SeededClusterer):
         if self.solver == "adam":
             solve = partial(
                 adam,
-                learning_rate=self.learning_rate,
-                batch_size=self.batch_size,
+                learning_rate=float(self.learning_rate),
+                batch_size=int(self.batch_size),
                 random_state=random_state,
             )
 
@@ -286,8 +287,8 @@ class CLAMClusterer(SeededClusterer):
         path = solve(
             loss,
             loss.pack(loss.start),
-            max_iter=self.max_iter,
-            tol=self.tol,
+            max_iter=int(self.max_iter),
+            tol=float(self.tol),
             keep_alive=is_word(self.init, "k-means++"),
             watch=watch,
         )

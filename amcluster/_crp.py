@@ -4,7 +4,6 @@ from functools import partial
 from numbers import Integral
 
 import numpy as np
-from scipy.special import expit
 
 from ._base import (
     AssociativeClusterer,
@@ -21,13 +20,14 @@ from ._checks import (
     check_number,
     check_range,
     check_sample_weight,
+    check_state,
     generator_of,
 )
 from ._coarsening import SoftObjective, coarsen, path_rows
 from ._collapsed import Collapsed, first_numbers, lower
 from ._coordinates import HoledRows, coordinates, filled_rows
 from ._dissolving import dissolve
-from ._landscape import Clamp, Landscape
+from ._landscape import Clamp, Landscape, new_part
 from ._missing import has_holes
 from ._nonparametric import ChineseRestaurant, Grown, Nonparametric
 from ._preparation import prepare
@@ -397,8 +397,7 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         novelty : ndarray of shape (n_samples,)
             In [0, 1].
         """
-        of_memories, of_base, _ = self._evidences(self._check_X(X))
-        return expit(of_base - of_memories)
+        return self._each_kind(*self._checked(X), self._novelties)
 
     def energy(self, X):
         """Energy of each row as a state of the network, base measure included.
@@ -416,9 +415,7 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         energy : ndarray of shape (n_samples,)
             In squared units of X.
         """
-        X = self._check_X(X)
-        sharpness = X.dtype.type(self._model().tempering * self.beta_)
-        return np.logaddexp(*self._evidences(X)[:2]) / -sharpness
+        return self._each_kind(*self._checked(X), self._energies)
 
     def score_samples(self, X):
         """Log density of each row: that of the next row, given all learned from.
@@ -439,16 +436,7 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         log_density : ndarray of shape (n_samples,)
             In nats.
         """
-        X = self._check_X(X)
-        *parts, log_determinants = self._evidences(X, tempered=False)
-        n_seen = np.count_nonzero(~np.isnan(X), axis=1) if has_holes(X) else X.shape[1]
-        normaliser = n_seen / 2 * np.log(self.beta_ / np.pi) - log_determinants / 2
-        normaliser -= np.log(self.concentration + self.counts_.sum())
-        metric = self._metric_for(has_holes(X))
-        if metric is not None and metric.axes is not None:
-            beyond = metric.length_outside(X - self._middle().astype(X.dtype))
-            normaliser = normaliser - self.beta_ * np.square(beyond)
-        return np.logaddexp(*parts) + np.asarray(normaliser, X.dtype)
+        return self._each_kind(*self._checked(X), self._log_densities)
 
     def retrieve(self, X, n_steps=None, step_size=1.0):
         """State of the network after its dynamics, started at each row.
@@ -474,15 +462,11 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         check_step_size(step_size)
         if n_steps is not None:
             check_number(n_steps, "n_steps", Integral, min_val=0)
-        X = self._check_X(X)
-        rows, landscape, clamp = self._network_of(X)
-        if n_steps is None:
-            states, n_moving = landscape.rest(rows, step_size, clamp)
-            warn_of_moving(n_moving, len(rows))
-        else:
-            *_, states = landscape.flow(rows, n_steps, step_size, clamp)
-        left = 0.0 if n_steps is None else (1 - step_size) ** n_steps
-        return seen_kept(self._points(states, X, left), X)
+        X, holes, _ = self._as_given(X)
+        follow = partial(self._retrieved, n_steps=n_steps, step_size=step_size)
+        states, moving = self._each_kind(X, holes, follow)
+        warn_of_moving(np.count_nonzero(moving), len(X))
+        return states
 
     def trajectory(self, X, n_steps=10, step_size=0.3):
         """Follow the states of the network on their way from each row.
@@ -503,11 +487,55 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         """
         check_step_size(step_size)
         check_number(n_steps, "n_steps", Integral, min_val=0)
-        X = self._check_X(X)
-        rows, landscape, clamp = self._network_of(X)
+        X, holes, _ = self._as_given(X)
+        follow = partial(self._paths, n_steps=int(n_steps), step_size=step_size)
+        return self._each_kind(X, holes, follow)
+
+    def _check_state(self, n_features):
+        super()._check_state(n_features)
+        numbers = ["base_precision_", "effective_dimension_", "misfit_", "rank_"]
+        check_state(self, {}, numbers)
+
+    def _shapes(self, n_features):
+        shapes = super()._shapes(n_features)
+        of_memories = shapes["weights_"]
+        return shapes | {"counts_": of_memories, "base_mean_": (n_features,)}
+
+    def _novelties(self, X, holes):
+        of_memories, of_base, _ = self._evidences(X, holes)
+        return new_part(of_memories, of_base)
+
+    def _energies(self, X, holes):
+        sharpness = X.dtype.type(self._model().tempering * self.beta_)
+        return np.logaddexp(*self._evidences(X, holes)[:2]) / -sharpness
+
+    def _log_densities(self, X, holes):
+        *parts, log_determinants = self._evidences(X, holes, tempered=False)
+        n_seen = np.count_nonzero(~np.isnan(X), axis=1) if holes else X.shape[1]
+        normaliser = n_seen / 2 * np.log(self.beta_ / np.pi) - log_determinants / 2
+        normaliser -= np.log(self.concentration + self.counts_.sum())
+        metric = self._metric_for(holes)
+        if metric is not None and metric.axes is not None:
+            beyond = metric.length_outside(X - self._middle().astype(X.dtype))
+            normaliser = normaliser - self.beta_ * np.square(beyond)
+        return np.logaddexp(*parts) + np.asarray(normaliser, X.dtype)
+
+    def _retrieved(self, X, holes, n_steps, step_size):
+        (rows, landscape, clamp), n_moving = self._network_of(X, holes), 0
+        if n_steps is None:
+            states, n_moving = landscape.rest(rows, step_size, clamp)
+        else:
+            *_, states = landscape.flow(rows, n_steps, step_size, clamp)
+        left = 0.0 if n_steps is None else (1 - step_size) ** n_steps
+        states = seen_kept(self._points(states, X, holes, left), X)
+        # Only their number is of interest.
+        return states, np.arange(len(X)) < n_moving
+
+    def _paths(self, X, holes, n_steps, step_size):
+        rows, landscape, clamp = self._network_of(X, holes)
         path = landscape.flow(rows, n_steps, step_size, clamp)
         states = [
-            seen_kept(self._points(v, X, (1 - step_size) ** t), X)
+            seen_kept(self._points(v, X, holes, (1 - step_size) ** t), X)
             for t, v in enumerate(path)
         ]
         states[0] = np.where(np.isnan(X), states[0], X)
@@ -544,7 +572,7 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         return None if self.assignment == "hard" else self._n_repeats()
 
     def _n_repeats(self):
-        return 1 if is_word(self.n_init, "auto") else self.n_init
+        return 1 if is_word(self.n_init, "auto") else int(self.n_init)
 
     def _learn(self, X, rows, random_state, task):
         self._strangeness = 0.0
@@ -562,7 +590,7 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         sample = coordinates(sample, prepared.coordinates)
         model, soft = self._first_model(prepared), self.assignment == "soft"
         if isinstance(rows, HoledRows) and not soft:
-            objective = SoftObjective(sample, model, self.tol)
+            objective = SoftObjective(sample, model, float(self.tol))
             path = coarsen(objective, random_state, watch=lambda *_: False)
             rows = rows.filled_by(model.memories(path.grown))
         attributes = partial(self._attributes, prepared, offset, model)
@@ -585,14 +613,15 @@ class CRPAssociativeClusterer(AssociativeClusterer):
                 break
         grown = best.grown
         if soft:
-            grown = SoftObjective(rows, model, self.tol).settle(grown, self.max_iter)
+            objective = SoftObjective(rows, model, float(self.tol))
+            grown = objective.settle(grown, int(self.max_iter))
         grown = dissolve(rows, grown, model, self.min_cluster_size, soft)
         return Learned(attributes(grown) | {"runs_": np.array(tried)}, best.history)
 
     def _starts(self, rows, sample, model, random_state):
         """Functions of `watch` that each come to an outcome."""
         if self.assignment == "soft":
-            objective = SoftObjective(sample, model, self.tol)
+            objective = SoftObjective(sample, model, float(self.tol))
             grow = partial(coarsen, objective, random_state)
             return [grow] * self._n_repeats()
         rows = rows._replace(values=rows.values.astype(np.float64))
@@ -601,8 +630,8 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         grow = partial(
             *(lower, collapsed, rows, random_state),
             by_flow=self.creation == "flow",
-            max_iter=self.max_iter,
-            tol=self.tol,
+            max_iter=int(self.max_iter),
+            tol=float(self.tol),
         )
         numbers = first_numbers(rows.total_weight, len(rows.values))
         return [partial(grow, number) for number in numbers * self._n_repeats()]
@@ -747,7 +776,8 @@ class CRPAssociativeClusterer(AssociativeClusterer):
             return
         order = np.argsort(weights)  # sums are then the same in any order of rows
         X, weights = X[order], weights[order]
-        of_rows = self._labels(X, has_holes(X), self._device())
+        answer = partial(self._labels, device=self._device())
+        of_rows = self._each_kind(self._nearer(X), has_holes(X), answer)
         counts = self.counts_ + np.bincount(of_rows, weights, len(self.counts_))
         centers, dtype = self.cluster_centers_, self.cluster_centers_.dtype
         vars(self).update(self._of_memories(centers, counts, self.beta_, dtype))
@@ -769,11 +799,10 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         log_weights = np.log(self.weights_)
         return Memories(self.cluster_centers_, log_weights, sharpness)
 
-    def _evidences(self, X, tempered=True):
+    def _evidences(self, X, holes, tempered=True):
         """logsumexp of a_1, ..., a_K, and a_0, of each row, and its log det A_hh."""
         centers = self.cluster_centers_.astype(X.dtype)
         base_mean, device = self.base_mean_[None].astype(X.dtype), self._device()
-        holes = has_holes(X)
         metric = self._metric_for(holes)
         if not holes:
             rows, *places = self._coordinates(device, X, centers, base_mean)
@@ -791,9 +820,9 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         metric = self._learned_metric()
         return metric.dense() if holes and metric is not None else metric
 
-    def _network_of(self, X):
+    def _network_of(self, X, holes):
         """States to start from, their landscape, and what holds them."""
-        holes, metric = has_holes(X), self._metric_for(has_holes(X))
+        X, metric = self._nearer(X), self._metric_for(holes)
         centers = self.cluster_centers_.astype(X.dtype)
         base_mean, device = self.base_mean_[None].astype(X.dtype), self._device()
         states = self._completed(X, device) if holes else X
@@ -819,12 +848,12 @@ class CRPAssociativeClusterer(AssociativeClusterer):
             *(power * self.beta_, power * gamma, dimension / 2, dtype),
         )._replace(device=device)
 
-    def _points(self, states, X, left=0.0):
+    def _points(self, states, X, holes, left):
         """States of the network as points of X, where they began.
 
         What was outside the axes of a metric is pulled to them, and a part is `left`.
         """
-        metric = self._metric_for(has_holes(X))
+        metric = self._metric_for(holes)
         if metric is None:
             return states
         middle = self._middle()

@@ -288,16 +288,9 @@ class CLAMELBOClusterer(SeededClusterer):
             max_val=largest,
             include_boundaries="right",
         )
-        (X, holes), device = self._checked(X), self._device()
-        n_clusters = len(self.cluster_centers_)
-        if holes:
-            joint, normaliser = self._marginal_logits(X, device)
-            joint += normaliser[:, None]
-        else:
-            normaliser = self._likelihood().log_normaliser(self.beta_, X.shape[1])
-            joint = self._rows_of(device.kernels.logits, X, device, n_clusters)
-            joint += X.dtype.type(normaliser)
-        v = flow(joint, np.zeros(n_clusters), n_steps, step_size, dynamics)
+        joint = self._each_kind(*self._checked(X), self._joint)
+        start = np.zeros(joint.shape[1])
+        v = flow(joint, start, int(n_steps), float(step_size), dynamics)
         log_q = log_softmax(v, axis=2)
         states = np.exp(log_q)
         return (states, free_energies(log_q, joint)) if return_energy else states
@@ -313,11 +306,13 @@ class CLAMELBOClusterer(SeededClusterer):
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
-            The rows, ordered by label.
+            The rows, ordered by label; where heavy tails lead out of the range of the
+            dtype, its largest number.
         y : ndarray of shape (n_samples,)
             Their labels.
         """
         check_is_fitted(self)
+        self._check_state(self.n_features_in_)
         check_number(n_samples, "n_samples", Integral, min_val=1)
         random_state = generator_of(self.random_state)
         shares = self.weights_ / self.weights_.sum(dtype=np.float64)
@@ -331,7 +326,10 @@ class CLAMELBOClusterer(SeededClusterer):
         if metric is not None:
             noise = metric.coloured_noise(noise)
         X = self.cluster_centers_[y] + noise / np.sqrt(2 * self.beta_)
-        return X.astype(self.cluster_centers_.dtype, copy=False), y
+        dtype = self.cluster_centers_.dtype
+        # With few degrees of freedom draws are beyond all numbers.
+        largest = np.finfo(dtype).max
+        return np.clip(X, -largest, largest).astype(dtype, copy=False), y
 
     def bic(self, X):
         """Bayesian information criterion: lower is better.
@@ -364,6 +362,19 @@ class CLAMELBOClusterer(SeededClusterer):
             -2 times the log likelihood plus 2 * n_parameters.
         """
         return -2 * self.score(X) * len(X) + 2 * self._n_parameters()
+
+    def _joint(self, X, holes):
+        """Joint log densities of rows and memories, as finite numbers of the dtype."""
+        device, n_clusters = self._device(), len(self.cluster_centers_)
+        if holes:
+            joint, normaliser = self._marginal_logits(X, device)
+            joint += normaliser[:, None]
+        else:
+            normaliser = self._likelihood().log_normaliser(self.beta_, X.shape[1])
+            joint = self._rows_of(device.kernels.logits, X, device, n_clusters)
+            joint += X.dtype.type(normaliser)
+        least = np.finfo(joint.dtype).min / 16  # so that differences are numbers too
+        return np.maximum(joint, least)
 
     def _n_parameters(self):
         n_clusters, n_features = self.cluster_centers_.shape
@@ -427,14 +438,14 @@ class CLAMELBOClusterer(SeededClusterer):
             partition = partition_rows(whole, centers, trim)
             mixture = self._first_mixture(whole, seen, basis, partition, prior)
             # One more subtask than iterations: see `Iterations.close`.
-            subtask = task.subtask("start", max_subtasks=self.max_iter + 1)
+            subtask = task.subtask("start", max_subtasks=int(self.max_iter) + 1)
             learned, settled = self._descend(
                 *(rows if rows.has_holes else seen, mixture, basis, bar),
                 *(start, subtask),
             )
             bar = min(bar, settled)
             # Starts that end in the same place differ by rounding: keep the first.
-            least_gain = self.tol * X.shape[1]
+            least_gain = float(self.tol) * X.shape[1]
             if best is None or best.history[-1] - learned.history[-1] > least_gain:
                 best = learned
             if subtask.end(best.attributes):
@@ -460,8 +471,8 @@ class CLAMELBOClusterer(SeededClusterer):
         mixture, history, settled = lower(
             free_energy,
             mixture,
-            max_iter=self.max_iter,
-            tol=self.tol,
+            max_iter=int(self.max_iter),
+            tol=float(self.tol),
             watch=watch,
             bar=bar,
         )
@@ -490,7 +501,8 @@ class CLAMELBOClusterer(SeededClusterer):
 
     def _first_mixture(self, rows, seen, basis, partition, prior):
         """Where EM starts."""
-        uniform = np.full(self.n_clusters, 1 / self.n_clusters)
+        n_clusters = int(self.n_clusters)
+        uniform = np.full(n_clusters, 1 / n_clusters)
         centers = partition.centers.astype(np.float64)
         beta = None if is_word(self.beta, "auto") else float(self.beta)
         if self.metric == "euclidean":
@@ -518,7 +530,7 @@ class CLAMELBOClusterer(SeededClusterer):
         return np.column_stack([rows, beyond]), memories._replace(centers=centers)
 
     def _likelihood(self):
-        return Likelihood(self.likelihood, self.nu)
+        return Likelihood(self.likelihood, float(self.nu))
 
 
 def _best_partition(rows, seeds):

@@ -56,8 +56,7 @@ class Landscape(NamedTuple):
 
     def new_memory(self, rows):
         """Posterior mass of a new memory: softmax(a)_0."""
-        of_memories, of_base = self.evidences(rows)
-        return expit(of_base - of_memories)
+        return new_part(*self.evidences(rows))
 
     def drift(self, states):
         """Minus half the gradient of the energy, and how strongly memories pull.
@@ -113,6 +112,16 @@ class Landscape(NamedTuple):
         kernel = self.device.kernels.log_evidence
         self.device.rows_of(kernel, rows, memories, out=(out,))
         return out
+
+
+def new_part(of_memories, of_base):
+    """Posterior mass of a new memory: softmax(a)_0.
+
+    It is 1 where memories are too far away for the dtype, even if the base measure is
+    too, which is wider.
+    """
+    beyond = of_memories == -np.inf
+    return expit(np.where(beyond, np.inf, of_base - np.where(beyond, 0, of_memories)))
 
 
 class Clamp:

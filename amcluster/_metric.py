@@ -8,9 +8,11 @@ the quotients.
 from typing import NamedTuple
 
 import numpy as np
+from numpy.linalg import LinAlgError
 from scipy.linalg import solve_triangular
 
 from ._canonical import seen_means
+from ._checks import refuse
 from ._devices import CPU
 from .kernels import Memories
 
@@ -43,7 +45,29 @@ class LearnedMetric(NamedTuple):
     @classmethod
     def of_matrix(cls, matrix):
         """The metric A."""
-        return cls(np.ones(len(matrix)), None, np.linalg.cholesky(matrix))
+        matrix = np.asarray(matrix, np.float64)
+        try:
+            root = np.linalg.cholesky(matrix)
+        except LinAlgError as error:
+            refuse(
+                f"metric_ of shape {matrix.shape} has no root ({error})",
+                "a positive definite matrix (n_features, n_features)",
+            )
+        return cls(np.ones(len(root)), None, root)
+
+    def check(self, n_features):
+        """Raise unless the factors fit together, and rows of so many features."""
+        shape, rank = np.shape(self.units), self.rank
+        axes, root = np.shape(self.axes), np.shape(self.root)
+        if (
+            shape != (n_features,)
+            or (self.axes is not None and axes != (n_features, rank))
+            or (self.root is not None and root != (rank, rank))
+        ):
+            refuse(
+                f"metric_ has factors of shapes {shape}, {axes} and {root}",
+                f"those of a metric of {n_features} features",
+            )
 
     @property
     def rank(self):
@@ -56,6 +80,13 @@ class LearnedMetric(NamedTuple):
         axes = np.eye(len(self.units)) if self.axes is None else self.axes
         matrix = axes if self.root is None else axes @ self.root
         return matrix / self.units[:, None]
+
+    @property
+    def diagonal(self):
+        """The diagonal of A."""
+        squares = 1.0 if self.axes is None else np.square(self.axes).sum(axis=1)
+        inside = np.square(self.matrix * self.units[:, None]).sum(axis=1)
+        return (inside + self.outside * (1 - squares)) / np.square(self.units)
 
     @property
     def scale(self):

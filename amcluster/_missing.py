@@ -39,6 +39,15 @@ def has_holes(values):
     return not look_finite(values) and bool(np.isnan(values).any())
 
 
+def posteriors(logits):
+    """The softmax of logits over memories, for each row.
+
+    Where all are -infinity, too far away for the dtype, no memory is preferred.
+    """
+    beyond = logits.max(axis=1, keepdims=True) == -np.inf
+    return softmax(np.where(beyond, logits.dtype.type(0), logits), axis=1)
+
+
 def marginal_logits(device, X, memories, root=None):
     """Logits over the seen coordinates, and log det A_hh of the hidden ones.
 
@@ -77,7 +86,7 @@ def filled(device, X, memories, root=None):
     """The rows with holes filled by what the memories expect, given the rest."""
     if root is None:
         logits, _ = marginal_logits(device, X, memories)
-        expected = softmax(logits, axis=1) @ memories.centers.astype(X.dtype)
+        expected = posteriors(logits) @ memories.centers.astype(X.dtype)
         return np.where(np.isnan(X), expected, X)
     memories = memories.astype(np.float64)
     out = np.empty(X.shape, X.dtype)

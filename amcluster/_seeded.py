@@ -8,7 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 
 from ._base import AssociativeClusterer
-from ._checks import check_choice, check_number
+from ._checks import check_choice, check_number, moderate, shown
 from ._seeding import partition_rows, random_rows, seed
 
 INITS = ("k-means++", "random")
@@ -40,7 +40,7 @@ class SeededClusterer(AssociativeClusterer):
         if is_word(self.n_init, "auto"):
             return 1
         if isinstance(self.init, str) or callable(self.init):
-            return self.n_init
+            return int(self.n_init)
         if self.n_init > 1:
             warnings.warn(
                 f"init is an array: one start instead of n_init={self.n_init}.",
@@ -49,9 +49,8 @@ class SeededClusterer(AssociativeClusterer):
             )
         return 1
 
-    def _fit_rows(self, X, weights, task):
-        super()._fit_rows(X, weights, task)
-        n_alive = np.count_nonzero(np.bincount(self.labels_))
+    def _warn_of_labels(self, X, weights):
+        n_alive = np.count_nonzero(np.bincount(self.labels_[weights > 0]))
         n_clusters = len(self.cluster_centers_)
         if n_alive < n_clusters:
             n_distinct = len(np.unique(X[weights > 0], axis=0))
@@ -60,8 +59,12 @@ class SeededClusterer(AssociativeClusterer):
                 f" some row. X has {n_distinct} distinct rows of positive weight; if"
                 " that is enough, a larger beta keeps memories apart.",
                 ConvergenceWarning,
-                stacklevel=5,
+                stacklevel=6,
             )
+
+    def _in_range(self, weights):
+        # The model has only what a row weighs beside the others.
+        return moderate(weights)
 
     def _swaps(self):
         """Whether seeds by k-means++ are improved by swaps."""
@@ -80,20 +83,20 @@ class SeededClusterer(AssociativeClusterer):
         if is_word(self.init, "k-means++"):
             return seed(
                 rows,
-                self.n_clusters,
+                int(self.n_clusters),
                 random_state,
                 swaps=self._swaps(),
                 trim=trim,
             )
         if is_word(self.init, "random"):
-            return random_rows(rows, self.n_clusters, random_state)
+            return random_rows(rows, int(self.n_clusters), random_state)
         init = self.init
         if callable(init):
             init = init(X, self.n_clusters, random_state=random_state)
         if np.ndim(init) != 2:
             raise ValueError(
-                f"init == {init!r}, must be one of {INITS}, a callable or an array of"
-                " shape (n_clusters, n_features)."
+                f"init == {shown(init)}, must be one of {INITS}, a callable or an array"
+                " of shape (n_clusters, n_features)."
             )
         centers = check_array(init, dtype=X.dtype, input_name="init")
         if centers.shape != (self.n_clusters, X.shape[1]):

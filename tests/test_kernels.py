@@ -626,3 +626,18 @@ def test_rows_meet_centers_as_they_lie_or_as_lanes(dtype, n_features, n_clusters
     reverse = np.ascontiguousarray(X[::-1])
     target().potentials(reverse, ones, memories, False, far, backwards)
     np.testing.assert_array_equal(backwards[::-1], squared)  # wherever a row lies
+
+
+def test_rows_with_holes_beyond_all_squares_are_infinitely_far(kernels):
+    """Not at distance 0, though two infinities cancel."""
+    memories = Memories(np.zeros((2, 3)), np.log([0.4, 0.6]), 1.0).astype(float)
+    root = np.linalg.cholesky([[2, 1, 0], [1, 2, 1], [0, 1, 2]])
+    metric = Metric.of(root, memories.centers)
+    X = np.array([[1e200, np.nan, 1e200], [1e200, 1e200, 1e200], [1.0, np.nan, 1.0]])
+    logits, determinants = np.empty((3, 2)), np.empty(3)
+    kernels.metric_logits(X, memories, metric, logits, determinants)
+    np.testing.assert_array_equal(logits[:2], -np.inf)
+    assert np.isfinite(logits[2]).all()
+    completed = np.empty(X.shape)
+    kernels.metric_complete(np.clip(X, -1e150, 1e150), memories, metric, completed)
+    assert np.isfinite(completed).all()

@@ -2,12 +2,17 @@
 
 import re
 import warnings
+from contextlib import redirect_stdout
+from decimal import Decimal
+from fractions import Fraction
 from functools import partial
+from io import StringIO
 from itertools import pairwise
+from numbers import Integral
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.stats import special_ortho_group
@@ -66,6 +71,7 @@ ESTIMATORS = st.one_of(st.just(CLAMClusterer), ELBO_VARIANTS, CRP_VARIANTS)
 def models(draw, estimators=ESTIMATORS):
     """A fitted model and the table it was fitted to."""
     X = draw(tables())
+    X[np.abs(X) < 1e-10] = 0  # squared distances are to be numbers of float32
     model = draw(estimators)(
         draw(st.integers(1, min(5, len(X)))),
         beta=draw(st.sampled_from(["auto", 0.01, 1.0])),
@@ -541,3 +547,131 @@ def test_a_stream_finds_clear_blobs_whatever_its_start(stream, decay):
     assert abs(crp.n_clusters_ - y.max() - 1) <= 1
     assert crp._buffer is None or len(crp._buffer[0]) < 500
     assert adjusted_rand_score(y[y >= 0], crp.predict(X[y >= 0])) > 0.95
+
+
+# Rows that are far away
+
+
+@st.composite
+def far_away(draw, X):
+    """A few rows of any finite numbers, with holes too, in the form of a table."""
+    largest = float(np.finfo(X.dtype).max)
+    width = X.dtype.itemsize * 8
+    of_any_size = st.floats(-largest, largest, width=width)
+    fill_values = st.sampled_from([1e20, -1e20, 9.96921e36, largest, -largest])
+    elements = st.one_of(of_any_size, fill_values, st.just(np.nan))
+    shape = draw(st.integers(1, 3)), X.shape[1]
+    rows = draw(hnp.arrays(X.dtype, shape, elements=elements))
+    # Near rows with holes would have `transform` take another way for all.
+    rows[np.isnan(rows).all(axis=1) | (np.nan_to_num(abs(rows)).max(axis=1) < 1e19)] = (
+        largest
+    )
+    return rows
+
+
+@given(models(), st.booleans(), st.data())
+@settings(max_examples=50)
+def test_far_rows_change_nothing_for_others(model, holes, data):
+    clam, X = model
+    if holes:
+        X = np.where(data.draw(hnp.arrays(bool, X.shape)), np.nan, X)
+    both = np.concatenate([X, data.draw(far_away(X))])
+    methods = ["predict", "predict_proba", "transform", "score_samples", "energy"]
+    methods += ["retrieve", "trajectory", "complete", "novelty"]
+    for method in methods:
+        if not hasattr(clam, method):
+            continue
+        alone = getattr(clam, method)(X)
+        together = getattr(clam, method)(both)
+        np.testing.assert_array_equal(together[: len(X)], alone, err_msg=method)
+        if method != "transform":  # a row with nothing seen is at no distance
+            assert not np.isnan(together).any(), method
+
+
+# Numbers of other types, and too large ones
+
+odd_numbers = st.one_of(
+    st.builds(
+        lambda kind, value: kind(value),
+        st.sampled_from(
+            [np.int8, np.uint8, np.int16, np.uint64, np.int64, np.float16, np.float32]
+        ),
+        st.integers(0, 5),
+    ),
+    st.sampled_from(
+        [
+            *(np.uint8(255), np.int8(127), np.int64(2**62), 2**63, 2**64, -(2**70)),
+            *(10**400, -(10**400), 10**5000, Fraction(1, 2), Fraction(10**400)),
+            *(np.array(1.0), np.array([2]), np.bool_(True), True, False, Decimal(1)),
+            *(np.float16(0.1), np.float32(0.3), np.longdouble(0.3), 1 + 0j, "1", b"1"),
+        ]
+    ),
+)
+NUMBERS = {
+    CLAMClusterer: "n_clusters beta n_steps step_size mask_fraction n_init"
+    " learning_rate batch_size max_iter tol random_state verbose",
+    CLAMELBOClusterer: "n_clusters nu beta n_init max_iter tol random_state verbose",
+    CRPAssociativeClusterer: "concentration discount base_precision beta n_init tol"
+    " min_cluster_size decay max_iter random_state verbose",
+    AssociativeImputer: "n_clusters random_state",
+}
+ENDLESS = {"n_init", "n_steps", "max_iter", "n_clusters"}  # that many can be asked for
+
+
+def plain(number):
+    """The number of Python that is meant."""
+    return int(number) if isinstance(number, Integral) else float(number)
+
+
+@given(st.sampled_from(list(NUMBERS)), odd_numbers, st.data())
+@settings(max_examples=100)
+def test_a_number_of_another_type_is_that_number_or_named(estimator, number, data):
+    name = data.draw(st.sampled_from(NUMBERS[estimator].split()))
+    if name in ENDLESS and isinstance(number, Integral):
+        assume(not 300 < number < 2**63)
+    kind = {}
+    if name in ("batch_size", "learning_rate"):
+        kind = {"solver": "adam"}
+    elif name == "nu":
+        kind = {"likelihood": "student_t"}
+    if estimator is not AssociativeImputer and name != "max_iter":
+        kind["max_iter"] = 3
+    rng = np.random.default_rng(0)
+    X = np.r_[rng.normal(size=(150, 2)), rng.normal(8, 1, size=(150, 2))]
+    with warnings.catch_warnings(), redirect_stdout(StringIO()):
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("error", message="overflow")
+        try:
+            model = estimator(**{"random_state": 0, name: number, **kind}).fit(X)
+        except (ValueError, TypeError) as error:
+            if not re.search(f"{name}|n_samples", str(error)):
+                raise
+            return
+        expected = estimator(**{"random_state": 0, name: plain(number), **kind}).fit(X)
+    for attribute in ("cluster_centers_", "beta_", "n_clusters_"):
+        if hasattr(model, attribute):
+            expected_value = getattr(expected, attribute)
+            np.testing.assert_array_equal(getattr(model, attribute), expected_value)
+
+
+@given(st.sampled_from(["retrieve", "trajectory", "sample"]), odd_numbers, st.data())
+def test_a_number_of_another_type_is_that_number_for_methods(method, number, data):
+    parameter = data.draw(st.sampled_from(["n_steps", "step_size"]))
+    parameter = "n_samples" if method == "sample" else parameter
+    if parameter != "step_size" and isinstance(number, Integral):
+        assume(not 300 < number < 2**63)
+    X = np.arange(20.0)[:, None]
+    for estimator in (CLAMClusterer, CLAMELBOClusterer, on_demand):
+        model = estimator(n_clusters=2, random_state=0).fit(X)
+        if not hasattr(model, method):
+            continue
+        rows = {} if method == "sample" else {"X": X}
+        try:
+            actual = getattr(model, method)(**rows, **{parameter: number})
+        except (ValueError, TypeError) as error:
+            if parameter not in str(error):
+                raise
+            continue
+        expected = getattr(model, method)(**rows, **{parameter: plain(number)})
+        for one, other in zip(actual, expected, strict=True):
+            np.testing.assert_array_equal(one, other)

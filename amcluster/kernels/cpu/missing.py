@@ -92,7 +92,8 @@ def _seen_logits(tiles, n_features, memories):
         return logits, squared, pulls
     n_hidden = np.isnan(tiles[:, :n_features]).sum(axis=1, dtype=tiles.dtype)
     exponent = memories.exponent - n_hidden[:, None] / 2
-    scaled = 2 * memories.beta * squared[:, : len(memories.centers)]
+    with np.errstate(over="ignore"):  # in each thread: infinitely far away
+        scaled = 2 * memories.beta * squared[:, : len(memories.centers)]
     pulls = 2 * exponent / (memories.nu + scaled)
     logits[:, : len(memories.centers)] = memories.log_weights[
         :, None
@@ -195,7 +196,8 @@ def expected_holes(row, memories, metric, scratch, squared, toward):
         solve_root(root, n_hidden, values)
         for a in range(n_hidden):
             total -= values[a] * values[a]
-        squared[k] = max(total, 0.0)
+        # The difference of two infinities is too far away for the dtype.
+        squared[k] = max(total, 0.0) if total == total else np.inf
     return n_hidden, log_determinant
 
 

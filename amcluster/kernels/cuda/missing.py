@@ -309,7 +309,8 @@ def least_squares(metric, n_hidden, row, shared):
                 total -= row.toward[k, a] * row.toward[k, a] * row.reciprocal[a]
         total = sum_of_warp(total, thread(), shared)
         if k < n_clusters and place() == 0:
-            row.squared[k] = max(total, 0.0)
+            # The difference of two infinities is too far away for the dtype.
+            row.squared[k] = max(total, 0.0) if total == total else math.inf
     cuda.syncthreads()
 
 
