@@ -5,6 +5,7 @@ are added in the order of the rows. So the number of threads never changes a res
 """
 
 import os
+import sys
 from functools import cache
 from threading import Lock, Thread
 
@@ -45,27 +46,56 @@ class _OneThread:
 
     Of two contexts that overlap in threads of Python the second would otherwise find a
     limit of one thread, and restore that when it leaves after the first.
+
+    An interrupt can come before the first line of `__exit__`. So those inside are not
+    counted: a function is inside for as long as its frame is on the stack of a thread.
     """
 
     def __init__(self):
-        self._lock, self._n_inside = Lock(), 0
+        self._lock, self._inside, self._before = Lock(), set(), None
 
     def __enter__(self):
         with self._lock:
-            if self._n_inside == 0:
-                self._limit = _blas().limit(limits=1)
-            self._n_inside += 1
+            self._inside &= _running()
+            if not self._inside:
+                if self._before is None:
+                    self._before = _blas().limit(limits=None)  # only looks
+                else:  # an interrupt left it
+                    _release_blas()
+                _blas().limit(limits=1)
+            self._inside.add(sys._getframe(1))
 
     def __exit__(self, *_):
         with self._lock:
-            self._n_inside -= 1
-            if self._n_inside == 0:
-                self._limit.restore_original_limits()
+            self._inside.discard(sys._getframe(1))
+            self._inside &= _running()
+            if not self._inside and self._before is not None:
+                _release_blas()
+                self._before.restore_original_limits()
+                _release_blas()
+                self._before = None
+
+
+def _running():
+    """The frames of all functions that run now, in any thread."""
+    frames = set()
+    for frame in sys._current_frames().values():
+        while frame is not None:
+            frames.add(frame)
+            frame = frame.f_back
+    return frames
 
 
 @cache
 def _blas():
     return ThreadpoolController().select(user_api="blas")
+
+
+def _release_blas():
+    """Let any thread set its limit: threadpoolctl 3.8 obeys the first that did so."""
+    for library in _blas().lib_controllers:
+        if hasattr(library, "clear_controlling_thread"):
+            library.clear_controlling_thread(force=True)
 
 
 # A context in which BLAS, also inside of SciPy's L-BFGS, starts no threads. Those that

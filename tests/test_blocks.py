@@ -1,14 +1,18 @@
 """Splitting never changes a result; threads are not started for small work."""
 
 import importlib
+import linecache
 import pkgutil
 import re
+import sys
 import threading
 import time
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
+import threadpoolctl
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from amcluster import (
@@ -248,10 +252,91 @@ def test_blas_starts_no_threads_while_something_is_fitted(method):
         assert blas_threads() == {2}
 
 
-def test_blas_gets_its_threads_back_when_the_last_of_several_fits_ends():
+@contextmanager
+def two_blas_threads():
+    """Which any thread may limit."""
     with threadpool_limits(2, "blas"):
-        with ExitStack() as second:
-            with blas_in_one_thread:
-                second.enter_context(blas_in_one_thread)
+        _blocks._release_blas()
+        yield
+
+
+def limited():
+    """What `fit` does."""
+    with blas_in_one_thread:
+        return blas_threads()
+
+
+def test_blas_gets_its_threads_back_when_the_last_of_several_fits_ends():
+    inside, may_leave = threading.Event(), threading.Event()
+
+    def other():
+        with blas_in_one_thread:
+            inside.set()
+            assert may_leave.wait(timeout=60)
+
+    with two_blas_threads(), ThreadPoolExecutor(1) as pool:
+        with blas_in_one_thread:
+            done = pool.submit(other)
+            assert inside.wait(timeout=60)
+            assert limited() == {1}  # one inside of another, as a callback may do
             assert blas_threads() == {1}
+        assert blas_threads() == {1}
+        may_leave.set()
+        done.result()
         assert blas_threads() == {2}
+        with threadpool_limits(1, "blas"):  # no thread of ours has it for itself
+            assert blas_threads() == {1}
+
+
+class Interrupt:
+    """Raises KeyboardInterrupt at one of the lines that enter and leave the limit."""
+
+    FILES = _blocks.__file__, threadpoolctl.__file__
+
+    def __init__(self, number):
+        self.number, self.place = number, None
+
+    def __call__(self, frame, event, _):
+        if frame.f_code.co_filename not in self.FILES:
+            return None
+        line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+        # Python looks at no signals where a `with` of a lock ends.
+        if event == "line" and self.place is None and not line.startswith("with "):
+            self.number -= 1
+            if self.number < 0:
+                self.place = line
+                raise KeyboardInterrupt
+        return self
+
+
+def interrupted(interrupt):
+    """An error, kept as a session keeps its last traceback, or None."""
+    tracing = sys.gettrace()
+    sys.settrace(interrupt)
+    try:
+        return enter_and_leave()
+    except KeyboardInterrupt as error:
+        return error
+    finally:
+        sys.settrace(tracing)
+
+
+def enter_and_leave():
+    with blas_in_one_thread:
+        pass
+
+
+@pytest.mark.parametrize("next_fit", ["same thread", "other thread"])
+def test_an_interrupt_at_any_line_leaves_blas_its_threads(next_fit):
+    with two_blas_threads(), ThreadPoolExecutor(1) as pool:
+        for number in range(1000):
+            interrupt = Interrupt(number)
+            error = pool.submit(interrupted, interrupt).result()
+            if error is None:
+                break
+            if next_fit == "same thread":
+                assert pool.submit(limited).result() == {1}
+            else:
+                assert limited() == {1}
+            assert blas_threads() == {2}, interrupt.place
+        assert number > 20
