@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import threadpoolctl
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from amcluster import (
     AssociativeImputer,
@@ -231,9 +231,11 @@ def test_an_error_in_a_thread_is_raised(monkeypatch):
         rows_of(kernel, X, MEMORIES, out=())
 
 
+BLAS = ThreadpoolController().select(user_api="blas")
+
+
 def blas_threads():
-    libraries = threadpool_info()
-    return {lib["num_threads"] for lib in libraries if lib["user_api"] == "blas"}
+    return {library["num_threads"] for library in BLAS.info()}
 
 
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])

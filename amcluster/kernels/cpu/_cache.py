@@ -1,0 +1,238 @@
+"""Compiled kernels are kept on disk; whatever goes wrong with that, they are compiled.
+
+numba keeps an index and, for each signature, a file of machine code. Here both carry a
+checksum, the code says what it was compiled from, and neither needs the sources nor a
+folder that can be written to.
+"""
+
+import hashlib
+import logging
+import os
+import pickle
+import sys
+import time
+import warnings
+from functools import cache
+from importlib.util import find_spec
+from pkgutil import iter_modules
+from types import CodeType
+
+import llvmlite
+import numba
+from numba.core import caching, config, event
+from numba.core.serialize import dumps
+from numba.misc.appdirs import AppDirs
+
+LOG = logging.getLogger("amcluster")
+SECONDS = 2.0  # of compiling, after which a process says so
+
+
+@cache
+def stamp():
+    """A number for all that machine code depends on, besides the CPU.
+
+    It is made from the byte code of all kernels, so that it is the same without their
+    sources, and a kernel is compiled anew when one that it calls has changed.
+    """
+    digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__}".encode())
+    package = __package__.rpartition(".")[0]
+    names = [f"{__package__}.{module.name}" for module in iter_modules(_folders())]
+    for name in [package, *sorted(names)]:
+        spec = find_spec(name)
+        for part in _parts(spec.loader.get_code(name)):
+            digest.update(part.encode())
+    return digest.hexdigest()
+
+
+def _folders():
+    return sys.modules[__package__].__path__
+
+
+def _parts(code):
+    yield f"{code.co_name} {code.co_code.hex()} {code.co_names} {code.co_varnames}"
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _parts(constant)
+        elif isinstance(constant, frozenset):  # in no fixed order
+            yield from sorted(map(repr, constant))
+        else:
+            yield repr(constant)
+
+
+def places():
+    """Folders for machine code, best first: each is read, one is written to."""
+    name = f"amcluster_{stamp()[:40]}"
+    if config.CACHE_DIR:
+        return [os.path.join(config.CACHE_DIR, name)]
+    beside = os.path.join(os.path.dirname(__file__), "__pycache__")
+    user = AppDirs(appname="numba", appauthor=False).user_cache_dir
+    folders = [beside, os.path.join(user, name)]
+    # What a frozen executable unpacks may be gone when it ends.
+    return folders[::-1] if getattr(sys, "frozen", False) else folders
+
+
+class _Locator(caching._CacheLocator):
+    """One folder, wherever the sources are or are not."""
+
+    def __init__(self, folder, line=0):
+        self._folder, self._line = folder, line
+
+    def get_cache_path(self):
+        return self._folder
+
+    def get_source_stamp(self):
+        return stamp()
+
+    def get_disambiguator(self):
+        return str(self._line)
+
+    @classmethod
+    def from_function(cls, py_func, py_file):
+        return cls(places()[0], py_func.__code__.co_firstlineno)
+
+
+class _Results(caching.CompileResultCacheImpl):
+    _locator_classes = (_Locator,)
+
+
+def _sealed(thing):
+    content = dumps(thing)
+    return hashlib.sha256(content).digest(), content
+
+
+def _opened(sealed):
+    digest, content = sealed
+    if hashlib.sha256(content).digest() != digest:
+        raise ValueError("damaged")
+    return pickle.loads(content)
+
+
+class _Files(caching.IndexDataCacheFile):
+    """The index and the machine code of one kernel in one folder."""
+
+    def __init__(self, folder, base):
+        super().__init__(folder, base, stamp())
+        self.folder = folder
+
+    def load(self, key):
+        """What was saved for this key, or None; so also if a file is damaged."""
+        try:
+            # Where processes write the index at once, it may name another's file.
+            found, data = super().load(key)
+            return data if found == key else None
+        except Exception:
+            return None
+
+    def save(self, key, data):
+        _Locator(self.folder).ensure_cache_path()
+        super().save(key, (key, data))
+
+    def _load_index(self):
+        try:
+            return dict(_opened(super()._load_index()))
+        except Exception:
+            return {}
+
+    def _save_index(self, overloads):
+        super()._save_index(_sealed(overloads))
+
+    def _load_data(self, name):
+        return _opened(super()._load_data(name))
+
+    def _save_data(self, name, data):
+        super()._save_data(name, _sealed(data))
+
+
+class KernelCache(caching.FunctionCache):
+    """The cache of one kernel: never raises, and warns once if it cannot be written."""
+
+    _impl_class = _Results
+    _warned = False
+
+    def __init__(self, py_func):
+        super().__init__(py_func)
+        base = self._impl.filename_base
+        self._files = [_Files(folder, base) for folder in places()]
+
+    def flush(self):
+        """Forget what is kept, where it can be."""
+        for files in self._files:
+            try:
+                files.flush()
+            except OSError:
+                continue
+
+    def load_overload(self, sig, target_context):
+        """The compiled kernel, or None."""
+        target_context.refresh()
+        key = self._index_key(sig, target_context.codegen())
+        for files in self._files:
+            data = files.load(key)
+            try:
+                if data is not None:
+                    return self._impl.rebuild(target_context, data)
+            except Exception:  # as a damaged file
+                continue
+        return None
+
+    def save_overload(self, sig, data):
+        """Keep a compiled kernel in the first folder that takes it."""
+        errors = []
+        for files in self._files:
+            try:
+                if self._impl.check_cachable(data):
+                    key = self._index_key(sig, data.codegen)
+                    files.save(key, self._impl.reduce(data))
+                return
+            except Exception as error:
+                errors.append(f"{files.folder}: {type(error).__name__}: {error}")
+        self._warn("; ".join(errors))
+
+    @staticmethod
+    def _warn(errors):
+        if KernelCache._warned:
+            return
+        KernelCache._warned = True
+        warnings.warn(
+            f"Compiled kernels cannot be kept on disk ({errors}), so the next process"
+            " compiles them anew. Make room there, or set NUMBA_CACHE_DIR to a folder"
+            " that can be written to, or AMCLUSTER_NUMBA_CACHE=0 to accept it.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+class _Stopwatch(event.Listener):
+    """Says once, in a process that compiles kernels for long, that it does."""
+
+    def __init__(self):
+        self.depth, self.seconds, self.said = 0, 0.0, False
+
+    def on_start(self, event):
+        if _is_kernel(event):
+            if self.depth == 0:
+                self.start = time.perf_counter()
+            self.depth += 1
+
+    def on_end(self, event):
+        if not _is_kernel(event):
+            return
+        self.depth -= 1
+        seconds = self.seconds + time.perf_counter() - self.start
+        if self.depth == 0:
+            self.seconds = seconds
+        if seconds > SECONDS and not self.said:
+            self.said = True
+            LOG.info(
+                "Kernels are being compiled, for %.0f s so far. amcluster.compile()"
+                " does it once, for all processes that follow.",
+                seconds,
+            )
+
+
+def _is_kernel(event):
+    return event.data["dispatcher"].py_func.__module__.startswith(__package__)
+
+
+STOPWATCH = _Stopwatch()
+event.register("numba:compile", STOPWATCH)
