@@ -1,6 +1,7 @@
 """Clustering with associative memories, compatible with scikit-learn."""
 
 from ._clam import CLAMClusterer
+from ._compile import compile
 from ._crp import CRPAssociativeClusterer
 from ._displays import (
     AssignmentDisplay,
@@ -20,5 +21,6 @@ __all__ = [
     "EnergyLandscapeDisplay",
     "MemoryDisplay",
     "ObjectiveDisplay",
+    "compile",
 ]
 __version__ = "0.1.0.dev0"

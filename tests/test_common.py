@@ -144,6 +144,7 @@ def test_public_names():
         "EnergyLandscapeDisplay",
         "MemoryDisplay",
         "ObjectiveDisplay",
+        "compile",
     ]
     assert amcluster.__version__
 

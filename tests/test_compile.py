@@ -1,0 +1,136 @@
+"""amcluster.compile: afterwards nothing that a user does compiles a kernel."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import amcluster
+from amcluster import AssociativeImputer, _compile
+
+# Estimators and data that the module does not try, and all that can be asked of them.
+AFTERWARDS = """
+import warnings
+import numpy as np
+import amcluster
+from amcluster._compile import METHODS
+from amcluster.kernels.cpu import _cache
+
+amcluster.compile(verbose=False)
+missed = []
+load = _cache.KernelCache.load_overload
+
+def watched(self, sig, target_context):
+    missed.append(f"{self._name} {sig}")
+    return load(self, sig, target_context)
+
+_cache.KernelCache.load_overload = watched
+warnings.simplefilter("ignore")
+MODELS = [
+    amcluster.CLAMClusterer(3, max_iter=5),
+    amcluster.CLAMClusterer(6, weights="learned", init="random", max_iter=5),
+    amcluster.CLAMClusterer(3, solver="adam", batch_size=9, max_iter=2),
+    amcluster.CLAMELBOClusterer(3),
+    amcluster.CLAMELBOClusterer(2, likelihood="student_t", weights="uniform"),
+    amcluster.CLAMELBOClusterer(3, metric="learned", beta=0.5),
+    amcluster.CRPAssociativeClusterer(),
+    amcluster.CRPAssociativeClusterer(metric="euclidean", discount=0.3),
+    amcluster.CRPAssociativeClusterer(assignment="hard", metric="euclidean"),
+    amcluster.AssociativeImputer(),
+    amcluster.AssociativeImputer(3, likelihood="student_t"),
+]
+rng = np.random.default_rng(1)
+for n_features in 1, 5, 30:
+    X = rng.normal(size=(50, n_features)) + 9 * rng.integers(0, 3, (50, 1))
+    H = np.where(rng.random(X.shape) < 0.1, np.nan, X)
+    H[0] = 0.0
+    tables = [X, H, X.astype("f"), H.astype("f"), np.asfortranarray(X), X.tolist()]
+    for table in tables:
+        for model in MODELS:
+            weights = {}
+            if hasattr(model, "beta"):
+                weights["sample_weight"] = rng.uniform(0.5, 2.0, 50)
+            model.fit(table, **weights)
+            for method in METHODS:
+                if hasattr(model, method):
+                    getattr(model, method)(table)
+            if hasattr(model, "partial_fit"):
+                model.partial_fit(table)
+print(missed)
+"""
+
+
+def test_nothing_is_compiled_afterwards():
+    """What is in memory is not looked for on disk: so missed here means compiled."""
+    process = subprocess.run(
+        [sys.executable, "-c", AFTERWARDS],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.split("\n")[-2] == "[]"
+
+
+@pytest.fixture
+def used(monkeypatch):
+    """The names of estimators and dtypes that are fitted."""
+    used = []
+
+    def use(model, X):
+        used.append((type(model).__name__, X.dtype.name))
+
+    monkeypatch.setattr(_compile, "use", use)
+    return used
+
+
+@pytest.mark.parametrize(
+    "estimators",
+    [
+        ["CLAMELBOClusterer", "AssociativeImputer"],
+        [amcluster.CLAMELBOClusterer, AssociativeImputer],
+    ],
+    ids=["names", "classes"],
+)
+@pytest.mark.parametrize("dtypes", [["float32"], [np.float32], "float32", np.float32])
+def test_what_is_asked_for(used, dtypes, estimators):
+    amcluster.compile(dtypes, estimators)
+    names = "CLAMELBOClusterer", "AssociativeImputer"
+    assert set(used) == {(name, "float32") for name in names}
+
+
+def test_all_by_default(used):
+    amcluster.compile(verbose=False)
+    names = [name for name in amcluster.__all__ if name.endswith(("Clusterer", "uter"))]
+    dtypes = "float32", "float64"
+    assert set(used) == {(name, dtype) for name in names for dtype in dtypes}
+
+
+def test_progress(used, capsys):
+    amcluster.compile(["float64"])
+    shown = capsys.readouterr().out
+    assert shown.count("\n") == 1
+    first, *_, last = shown.strip().split("\r")
+    assert first.split(";")[1].strip() == "now CLAMClusterer, float64"
+    assert last.startswith("Compiled 4 of 4, ")
+    amcluster.compile(["float64"], verbose=False)
+    assert not capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"dtypes": ["float16"]}, "dtypes.*'float16' is none of float32, float64"),
+        ({"dtypes": ["words"]}, "dtypes.*'words' is none of"),
+        ({"estimators": ["KMeans"]}, "estimators.*'KMeans' is none of CLAMClusterer"),
+        ({"estimators": [3]}, "estimators.*3 is none of"),
+    ],
+)
+def test_errors(used, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        amcluster.compile(**arguments)
+    assert not used
