@@ -31,6 +31,14 @@ def thrice(x):
     return x + x + x
 
 
+def with_a_loop(x):
+    """For Python, but for the loop, which numba compiles by itself."""
+    repr(x)
+    for _ in range(3):
+        x = x + x
+    return x
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """The only place, and nobody was warned before."""
@@ -347,6 +355,7 @@ def test_long_compilation_is_said_once(folder, stopwatch, monkeypatch, caplog):
 def test_only_kernels_are_timed(folder, stopwatch, caplog):
     caplog.set_level(logging.INFO, logger="amcluster")
     from_disk()  # a function of this file
+    numba.jit(forceobj=True)(with_a_loop)(2.5)
     assert not caplog.records
 
 

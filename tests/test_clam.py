@@ -359,7 +359,10 @@ def test_offsets_of_float32_do_not_cost_the_clusters(blobs):
         ({"init": [1.0, 2.0, 3.0]}, r"init == \[1.0, 2.0, 3.0\], must be one of"),
         ({"init": np.zeros((2, 4))}, r"init has shape \(2, 4\), must be \(3, 4\)"),
         ({"init": np.full((3, 4), np.nan)}, "init contains NaN"),
-        ({"init": lambda *_, random_state: [[0.0]]}, r"init has shape \(1, 1\)"),
+        pytest.param(
+            *({"init": lambda *_, random_state: [[0.0]]}, r"init has shape \(1, 1\)"),
+            id="init of another shape",
+        ),
         ({"n_init": 0}, "n_init == 0, must be >= 1"),
         ({"n_init": "many"}, "n_init must be an instance of"),
         ({"solver": "sgd"}, "solver == 'sgd', must be one of"),

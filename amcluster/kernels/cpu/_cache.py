@@ -231,7 +231,8 @@ class _Stopwatch(event.Listener):
 
 
 def _is_kernel(event):
-    return event.data["dispatcher"].py_func.__module__.startswith(__package__)
+    function = getattr(event.data["dispatcher"], "py_func", None)  # loops have none
+    return str(getattr(function, "__module__", None)).startswith(__package__)
 
 
 STOPWATCH = _Stopwatch()
