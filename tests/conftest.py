@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from sklearn import datasets
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 settings.register_profile(
     "amcluster",
@@ -31,6 +32,13 @@ def pytest_configure(config):
     coverage = config.pluginmanager.getplugin("_cov")
     if on_gpu and coverage is not None:
         coverage.options.cov_fail_under = 0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread_of_blas():
+    """As fits have it: threads that a small product wakes spin, on cores of others."""
+    with threadpool_limits(1, "blas"):
+        yield
 
 
 REAL_SETS = ("iris", "wine", "breast_cancer", "digits")
