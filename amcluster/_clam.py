@@ -23,6 +23,9 @@ class CLAMClusterer(SeededClusterer):
     a memory. The memories are learned by gradient through those steps, so that the
     states end near the rows they started from.
 
+    Distances are Euclidean: standardise columns, by
+    `sklearn.preprocessing.StandardScaler`, unless they share a unit.
+
     Parameters
     ----------
     n_clusters : int, default=8

@@ -82,10 +82,14 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         Inverse temperature, in 1/length^2. "auto" is learned.
 
     metric : {"learned", "euclidean"}, default="learned"
-        "learned" prepares for data that are not Gaussian blobs. Noise is what residuals
-        in the cells of a deliberately fine k-means are; it gives a metric, the
-        dimension that noise really has, and how far from Gaussian it is. "euclidean" is
-        the papers' isotropic model, which finds far too many memories in such data.
+        "learned" prepares for data that are not Gaussian blobs. Columns are divided by
+        their deviations within clusters, whatever their units; then noise is what
+        residuals in the cells of a deliberately fine k-means are. It gives a metric,
+        the dimension that noise really has, and how far from Gaussian it is. Of fewer
+        rows than features only the axes count along which rows spread more than noise
+        [4]_. "euclidean" is the papers' isotropic model, which finds far too many
+        memories in such data, and compares columns as they are: standardise them unless
+        they share a unit.
 
     creation : {"posterior", "flow"}, default="posterior"
         Where single rows make memories, in `partial_fit` and with
@@ -160,7 +164,8 @@ class CRPAssociativeClusterer(AssociativeClusterer):
 
     metric_ : ndarray of shape (n_features, n_features)
         The metric A, of determinant 1: squared distances are ``(x - y) @ A @ (x - y)``.
-        Only for ``metric="learned"``.
+        Only for ``metric="learned"``. The fit keeps its factors, and the matrix is made
+        of them when it is asked for.
 
     base_mean_ : ndarray of shape (n_features,)
         Mean of the base measure: that of the data.
@@ -169,8 +174,8 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         Its precision, in 1/length^2 of the metric.
 
     rank_ : int
-        Number of dimensions that the rows span; features, unless ``metric="learned"``
-        found constant ones, or fewer rows without missing values.
+        Number of dimensions that count: features, unless ``metric="learned"`` found
+        constant ones, or fewer rows without missing values.
 
     effective_dimension_ : float
         Number of dimensions that noise really has; distances count
@@ -269,6 +274,8 @@ class CRPAssociativeClusterer(AssociativeClusterer):
        2000.
     .. [3] Ledoit and Wolf. "A Well-Conditioned Estimator for Large-Dimensional
        Covariance Matrices", 2004.
+    .. [4] Gavish and Donoho. "The Optimal Hard Threshold for Singular Values is
+       4 / sqrt(3)", 2014.
 
     Examples
     --------

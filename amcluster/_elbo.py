@@ -51,8 +51,11 @@ class CLAMELBOClusterer(SeededClusterer):
 
     metric : {"euclidean", "learned"}, default="euclidean"
         "learned" is one matrix for all memories, learned from the rows' spread about
-        them, as if n_features rows more had been seen, spread evenly in all directions:
-        a conjugate prior, as in [3]_. It works with more features than rows.
+        them, as if n_features rows more had been seen: a conjugate prior, as in [3]_.
+        Those spread along the axes, on each as rows do within clusters, so that the
+        units of the columns do not matter. It works with more features than rows.
+        "euclidean" compares columns as they are: standardise them, by
+        `sklearn.preprocessing.StandardScaler`, unless they share a unit.
 
     weights : {"uniform", "learned"}, default="learned"
         Mixing weights of the memories: all equal, or learned.
@@ -104,7 +107,8 @@ class CLAMELBOClusterer(SeededClusterer):
 
     metric_ : ndarray of shape (n_features, n_features)
         The learned metric A, of determinant 1: squared distances are
-        ``(x - y) @ A @ (x - y)``. Only for ``metric="learned"``.
+        ``(x - y) @ A @ (x - y)``. Only for ``metric="learned"``. The fit keeps its
+        factors, and the matrix is made of them when it is asked for.
 
     shrinkage_ : float
         Intensity of its shrinkage: n_features rows in n_samples + n_features. Only for
