@@ -79,6 +79,13 @@ class Case:
         return *rows, self.mu, self.log_w, self.beta, self.step_size, self.n_steps
 
 
+def case_with_rows_between(dtype):
+    """Some rows lie between memories, where adjoints grow."""
+    case = Case((30, 4, 3, 8), dtype, seed=10, beta=3.0)
+    case.X, case.weights = case.X[12:22].copy(), case.weights[12:22].copy()
+    return case
+
+
 def hidden_features(n_features):
     """Hide every third feature, from the second."""
     hidden = np.zeros(n_features, dtype=bool)
@@ -181,7 +188,7 @@ def test_loss_and_gradient(kernels, shape, dtype, masked):
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("way", ["data", "memories"])
 def test_gradient_is_damped_between_memories(kernels, monkeypatch, way, dtype, masked):
-    case = Case((30, 4, 3, 8), dtype, seed=10, beta=3.0)  # some rows lie between
+    case = case_with_rows_between(dtype)
     dynamics = case.clamped(hidden_features(4)) if masked else case.free()
     monkeypatch.setattr(expansion, "LOGIT_ERROR", 0.0 if way == "data" else np.inf)
     assert memory_space.pays(case.memories, dynamics) == (way == "memories")
@@ -214,7 +221,7 @@ def test_rows_with_holes_are_damped_alike_on_both():
 
 @dtypes
 def test_damping_does_not_depend_on_the_size_of_weights(kernels, dtype):
-    case = Case((30, 4, 3, 8), dtype, seed=10, beta=3.0)  # some rows lie between
+    case = case_with_rows_between(dtype)
     _, expected, _ = kernels.reconstruction_gradient(
         case.X, case.weights, case.memories, case.free()
     )
