@@ -143,7 +143,8 @@ class AssociativeClusterer(
         self.objective_ = float(self.history_[-1])
         self.n_iter_ = len(self.history_)
         self._set_labels(X, weights, device)
-        if X.dtype == np.float32 and len(rows.values) > len(self.cluster_centers_):
+        more = len(rows.values) > len(self.cluster_centers_)
+        if X.dtype == np.float32 and more and rows.total_variance > 0:
             warn_of_rounding(rows, self.inertia_ / weights.sum())
         self._warn_of_labels(X, weights)
 
@@ -557,7 +558,7 @@ class AssociativeClusterer(
 
     def _middle(self):
         """Where those coordinates are 0, so that they keep float32's precision."""
-        return self.weights_ @ self.cluster_centers_
+        return np.ascontiguousarray(self.weights_) @ self.cluster_centers_
 
     def _report(self, start, iteration, what):
         if self.verbose:

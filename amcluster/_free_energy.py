@@ -130,7 +130,9 @@ def lower(free_energy, mixture, *, max_iter, tol, watch, bar=inf):
     while len(history) <= max_iter and not stop:
         trail.append(free_energy.maximisation(mixture, expected))
         leapt = leap(free_energy, trail, history[-1]) if len(trail) == 3 else None
-        following, expected = leapt or (trail[-1], free_energy.expectation(trail[-1]))
+        following, expected = leapt or step(free_energy, trail[-1])
+        if expected is None:
+            break
         gain = history[-1] - expected.free_energy
         if gain < 0:  # rounding at the end of the way
             break
@@ -148,13 +150,19 @@ def lower(free_energy, mixture, *, max_iter, tol, watch, bar=inf):
     return mixture, history, history[-1] if settled is None else settled
 
 
+def step(free_energy, mixture):
+    """The mixture and its E-step; None where rounding makes the covariance singular."""
+    try:
+        return mixture, free_energy.expectation(mixture)
+    except LinAlgError:
+        return mixture, None
+
+
 def leap(free_energy, trail, bar):
     """The mixture that three in a row lead to, with its E-step, if below `bar`."""
     mixture = ahead(trail)
     if mixture is None or not np.isfinite(mixture.spread.beta):
         return None
-    try:
-        expected = free_energy.expectation(mixture)
-    except LinAlgError:  # so far ahead that rounding makes the covariance singular
-        return None
-    return (mixture, expected) if expected.free_energy < bar else None
+    mixture, expected = step(free_energy, mixture)
+    below = expected is not None and expected.free_energy < bar
+    return (mixture, expected) if below else None

@@ -18,7 +18,7 @@ from .kernels import Memories
 
 # A column whose deviation is less than so many units in the last place of its mean is
 # constant but for rounding.
-CONSTANT_UNITS = 10
+CONSTANT_UNITS = 1
 # The variance of a column within clusters is estimated as if so many rows more had been
 # seen, of the columns' mean variance there. Without them a column that is constant
 # within clusters would count for more than all others.

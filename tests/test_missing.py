@@ -516,7 +516,7 @@ def test_crp_a_column_that_is_missing_for_half_the_rows(X, form):
     holed = X.copy()
     holed[::2, 2] = np.nan
     whole, found = fit_crp(X, **form), fit_crp(holed, **form)
-    agreement = 0.6 if form["metric"] == "learned" else 0.4
+    agreement = 0.55 if form["metric"] == "learned" else 0.4
     assert adjusted_rand_score(found.labels_, whole.labels_) > agreement
     assert found.n_clusters_ <= whole.n_clusters_ + 1
 
