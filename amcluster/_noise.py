@@ -8,6 +8,7 @@ of the levels of the path it tells the best.
 """
 
 import numpy as np
+from numpy.linalg import LinAlgError
 
 from ._canonical import DistinctRows
 from ._coarsening import merge_nearest, most_memories, some_pairs
@@ -48,20 +49,30 @@ def noise_deviations(rows, random_state):
         drawn, times = np.unique(drawn, return_counts=True)
         rows = rows.drawn(drawn, times.astype(np.float64))
     free_energy, mixture = _start(rows, random_state)
-    best, lowest = None, np.inf
+    best, lowest = mixture.spread.covariance, np.inf
+    try:
+        for value, covariance in _levels(free_energy, mixture):
+            if value < lowest:
+                best, lowest = covariance, value
+    except LinAlgError:  # a covariance that rounding makes singular ends the path
+        pass
+    return np.sqrt(np.diag(best))
+
+
+def _levels(free_energy, mixture):
+    """What each level of the path costs, in nats, and its covariance."""
+    total = free_energy.rows.total_weight
     while True:
         few = len(mixture.weights) <= SETTLED
         for _ in range(SETTLING_STEPS if few else STEPS):
             expected = free_energy.expectation(mixture)
             mixture = free_energy.maximisation(mixture, expected)
-        n_parameters = len(mixture.weights) * (rows.values.shape[1] + 1)
-        value = free_energy.expectation(mixture).free_energy * rows.total_weight
-        value += NATS_A_PARAMETER * n_parameters
-        if value < lowest:
-            best, lowest = mixture.spread.covariance, value
+        value = free_energy.expectation(mixture).free_energy * total
+        n_parameters = len(mixture.weights) * (free_energy.n_features + 1)
+        yield value + NATS_A_PARAMETER * n_parameters, mixture.spread.covariance
         if len(mixture.weights) == 1:
-            return np.sqrt(np.diag(best))
-        mixture = _merged(mixture, rows.total_weight)
+            return
+        mixture = _merged(mixture, total)
 
 
 def _start(rows, random_state):
