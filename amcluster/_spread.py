@@ -11,10 +11,10 @@ from scipy.linalg import cho_solve, solve_triangular
 
 from ._metric import LearnedMetric, inverse_root, shrunk_variances
 
-# Least part of the variance of a column that the prior stands for, above what rounding
-# leaves of it unknown: in units in the last place of the total variance, for each
-# column.
-LEAST_UNITS = 100
+# Least part of the variance of a column that the prior stands for, well above what
+# rounding leaves unknown of a covariance and, in units in the last place, of the means.
+LEAST_VARIANCE = 1e-13
+LEAST_UNITS = 10
 # A shrinkage of 1 would be a prior of infinite weight.
 MOST_SHRINKAGE = 1 - 1e-9
 
@@ -234,7 +234,7 @@ def within_units(rows, partition):
     if varies.any():
         squares = (total - between)[varies]
         variances[varies] = shrunk_variances(squares, weights.sum())
-    least = LEAST_UNITS * len(total) * np.finfo(rows.values.dtype).eps
+    least = max(LEAST_VARIANCE, LEAST_UNITS * np.finfo(rows.values.dtype).eps)
     least /= prior_part(rows)
     variances = np.clip(variances, min(least, 1.0), 1.0)
     return np.sqrt(variances).astype(rows.values.dtype)

@@ -64,6 +64,8 @@ def few_rows(monkeypatch):
     """A short way to the CRP's memories, and few swaps of seeds."""
     monkeypatch.setattr("amcluster._coarsening.ROWS_PER_MEMORY", 5)
     monkeypatch.setattr("amcluster._coarsening.SETTLING_STEPS", 4)
+    monkeypatch.setattr("amcluster._noise.STEPS", 1)
+    monkeypatch.setattr("amcluster._noise.SETTLING_STEPS", 2)
     monkeypatch.setattr("amcluster._seeding.SWAP_FAILURES", 2)
 
 
