@@ -91,8 +91,7 @@ def filled_rows(rows):
 def coordinates(rows, metric):
     """Centred rows in the coordinates of a metric, in their dtype.
 
-    Of rows with holes, features are in units in which the metric is of determinant 1,
-    where it is diagonal.
+    Where the metric is diagonal, the features of rows with holes are coordinates too.
     """
     values = metric.of_rows(rows.values)
     offset = np.zeros(metric.rank, values.dtype)

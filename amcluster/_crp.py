@@ -523,7 +523,8 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         normaliser -= np.log(self.concentration + self.counts_.sum())
         metric = self._metric_for(holes)
         if metric is not None and metric.axes is not None:
-            beyond = metric.length_outside(X - self._middle().astype(X.dtype))
+            middle = self._middle().astype(X.dtype)
+            beyond = metric.length_outside(X - middle, self._device())
             normaliser = normaliser - self.beta_ * np.square(beyond)
         return np.logaddexp(*parts) + np.asarray(normaliser, X.dtype)
 

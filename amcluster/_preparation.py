@@ -350,7 +350,7 @@ def _with_outside(rows, metric, residuals):
     n_beyond = len(metric.units) - metric.rank
     variance = rows.weights @ beyond / (rows.total_weight * n_beyond)
     rounding = np.finfo(values.dtype).eps * (rows.weights @ squares) / rows.total_weight
-    if n_beyond == 0 or variance <= rounding:
+    if variance <= rounding:
         return metric
     noise = np.trace(residuals.covariance) / metric.rank
     return metric._replace(outside=float(noise / variance))
