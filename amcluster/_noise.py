@@ -12,10 +12,8 @@ from numpy.linalg import LinAlgError
 
 from ._canonical import DistinctRows
 from ._coarsening import merge_nearest, most_memories, some_pairs
-from ._coordinates import HoledRows
 from ._free_energy import FreeEnergy, Mixture
 from ._likelihoods import Likelihood
-from ._missing import FreeEnergyWithHoles
 from ._nonparametric import Grown
 from ._seeding import draw_evenly, k_means
 from ._spread import first_shared
@@ -76,7 +74,11 @@ def _levels(free_energy, mixture):
 
 
 def _start(rows, random_state):
-    """The free energy of memories with one covariance, and the first ones."""
+    """The free energy of memories with one covariance, and the first ones.
+
+    Holes are filled: to integrate them out at each step would take minutes.
+    """
+    rows = DistinctRows(rows.values, rows.weights, rows.offset, device=rows.device)
     n_features = rows.values.shape[1]
     n_memories = most_memories(rows.total_weight, len(rows.values))
     partition = k_means(rows, n_memories, random_state)
@@ -84,15 +86,7 @@ def _start(rows, random_state):
     counts = partition.counts[alive]
     centers = partition.sums / np.maximum(partition.counts, 1e-300)[:, None]
     spread = first_shared(rows, partition, centers, n_features, beta=None)
-    kind = FreeEnergy
-    if isinstance(rows, HoledRows):
-        kind = FreeEnergyWithHoles
-        rows = DistinctRows(
-            *(rows.features, rows.weights, rows.offset),
-            has_holes=True,
-            device=rows.device,
-        )
-    free_energy = kind(rows, Likelihood(), n_features, learn_weights=True)
+    free_energy = FreeEnergy(rows, Likelihood(), n_features, learn_weights=True)
     return free_energy, Mixture(centers[alive], counts / counts.sum(), spread)
 
 
