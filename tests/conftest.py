@@ -18,8 +18,9 @@ settings.register_profile(
 )
 settings.load_profile("amcluster")
 
-# A script that needs numba-cuda; doctests are collected from every module.
-collect_ignore = ["offline_cuda.py"]
+# Doctests are collected from every module: not from a script that needs numba-cuda, nor
+# from a part of the simulator, which a real GPU has none of.
+collect_ignore = ["offline_cuda.py", "simulator.py"]
 
 
 def pytest_configure(config):
@@ -39,6 +40,14 @@ def _one_thread_of_blas():
     """As fits have it: threads that a small product wakes spin, on cores of others."""
     with threadpool_limits(1, "blas"):
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _threads_of_the_simulator_take_turns():
+    if os.environ["NUMBA_ENABLE_CUDASIM"] == "1":
+        from . import simulator
+
+        simulator.install()
 
 
 REAL_SETS = ("iris", "wine", "breast_cancer", "digits")

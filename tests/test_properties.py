@@ -637,7 +637,7 @@ def test_a_number_of_another_type_is_that_number_or_named(estimator, number, dat
     if estimator is not AssociativeImputer and name != "max_iter":
         kind["max_iter"] = 3
     rng = np.random.default_rng(0)
-    X = np.r_[rng.normal(size=(150, 2)), rng.normal(8, 1, size=(150, 2))]
+    X = np.r_[rng.normal(size=(30, 2)), rng.normal(8, 1, size=(30, 2))]
     with warnings.catch_warnings(), redirect_stdout(StringIO()):
         warnings.simplefilter("ignore")
         warnings.filterwarnings("error", message="overflow")

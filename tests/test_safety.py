@@ -121,7 +121,8 @@ for locator in vars(caching).values():
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     from amcluster import CLAMELBOClusterer
-    print(*CLAMELBOClusterer(2, n_init=1).fit([[0.0], [1.0], [9.0]]).cluster_centers_)
+    elbo = CLAMELBOClusterer(2, init=[[0.0], [9.0]], n_init=1)
+    print(*elbo.fit([[0.0], [1.0], [9.0]]).cluster_centers_)
 print([str(w.message) for w in caught if "AMCLUSTER" in str(w.message)])
 """
 
@@ -154,11 +155,11 @@ def test_cache_can_be_switched_off():
 def test_compiled_cache_is_hit_by_the_next_process(tmp_path):
     code = """
 import numpy as np
-from amcluster import CLAMClusterer
+from amcluster import CLAMELBOClusterer
 X = np.random.default_rng(0).normal(size=(300, 5))
-print(CLAMClusterer(7, n_init=1, random_state=0).fit(X).cluster_centers_.tobytes())
-from amcluster.kernels.cpu import lanes, memory_space, posterior, seeding
-kernels = [kernel for module in (lanes, memory_space, posterior, seeding)
+print(CLAMELBOClusterer(7, init=X[:7], n_init=1).fit(X).predict_proba(X).tobytes())
+from amcluster.kernels.cpu import expectation, lanes, posterior
+kernels = [kernel for module in (expectation, lanes, posterior)
            for kernel in vars(module).values() if hasattr(kernel, "stats")]
 print(sum(sum(kernel.stats.cache_misses.values()) for kernel in kernels))
 """

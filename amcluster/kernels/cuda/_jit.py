@@ -70,20 +70,14 @@ def _simulated_part(function):
 def running():
     """Around the launch of a kernel.
 
-    The simulator waits for its threads without sleeping, so that these have to take
-    turns quickly, and NumPy warns of numbers that a device passes over. On a device
-    numba warns that few rows do not keep it busy.
+    In the simulator NumPy warns of numbers that a device passes over. On a device numba
+    warns that few rows do not keep it busy.
     """
-    interval = sys.getswitchinterval()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Grid size")
         if SIMULATED:
             warnings.simplefilter("ignore", RuntimeWarning)
-            sys.setswitchinterval(1e-5)
-        try:
-            yield
-        finally:
-            sys.setswitchinterval(interval)
+        yield
 
 
 if SIMULATED:
