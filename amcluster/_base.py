@@ -36,10 +36,10 @@ from ._checks import (
     moderate,
 )
 from ._devices import device_named
-from ._likelihoods import Likelihood
 from ._metric import LearnedMetric
 from ._missing import filled, has_holes, marginal_logits, posteriors
-from .kernels import Dynamics
+from .energies import Gaussian
+from .kernels import Dynamics, Memories
 
 # A state that takes longer than this to come to rest is between two memories.
 MAX_RETRIEVAL_STEPS = 1000
@@ -504,13 +504,17 @@ class AssociativeClusterer(
         return device_named(self.device)
 
     def _likelihood(self):
-        """The likelihood of the memories."""
-        return Likelihood()
+        """The energy of the memories: how likely rows are about them."""
+        return Gaussian()
 
     def _memories(self, n_features):
         """The memories, in the coordinates of X."""
-        return self._likelihood().memories(
-            self.cluster_centers_, np.log(self.weights_), self.beta_, n_features
+        return Memories(
+            self.cluster_centers_,
+            np.log(self.weights_),
+            self.beta_,
+            self._likelihood(),
+            n_features,
         )
 
     def _network(self, X, device):
@@ -545,7 +549,9 @@ class AssociativeClusterer(
         """Logits of rows with holes, and their log normalisers."""
         logits, log_determinants = marginal_logits(device, *self._centred(X))
         n_seen = np.count_nonzero(~np.isnan(X), axis=1)
-        normalisers = self._likelihood().log_normaliser(self.beta_, n_seen)
+        normalisers = self._likelihood().log_normaliser(
+            self.beta_, n_seen, X.shape[1] - n_seen
+        )
         return logits, (normalisers - log_determinants / 2).astype(X.dtype)
 
     def _completed(self, X, device):
@@ -601,7 +607,7 @@ class AssociativeClusterer(
         if holes:
             logits, normaliser = self._marginal_logits(X, device)
             return logsumexp(logits, axis=1) + normaliser
-        normaliser = self._likelihood().log_normaliser(self.beta_, X.shape[1])
+        normaliser = self._likelihood().log_normaliser(self.beta_, X.shape[1], 0)
         evidence = self._rows_of(device.kernels.log_evidence, X, device)
         return evidence + X.dtype.type(normaliser)
 

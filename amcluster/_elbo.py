@@ -1,5 +1,6 @@
 """CLAM+ELBO: the state of the network is the posterior."""
 
+from contextlib import suppress
 from functools import partial
 from math import inf
 from numbers import Integral
@@ -12,13 +13,13 @@ from ._base import Learned, fitted_attributes
 from ._callbacks import Iterations
 from ._checks import check_choice, check_number, generator_of
 from ._flow import STEPS, flow, free_energies
-from ._free_energy import FreeEnergy, Mixture, lower
-from ._likelihoods import CODES, Likelihood
+from ._free_energy import FreeEnergy, Mixture, in_reach, lower
 from ._metric import column_units
 from ._missing import FreeEnergyWithHoles, roughly_filled
 from ._seeded import SeededClusterer, is_word, variance_about
 from ._seeding import partition_rows
 from ._spread import Isotropic, Shared, first_shared, span, within_units
+from .energies import resolve
 
 # Part of the rows, the farthest, that robust seeds leave out.
 ROBUST_TRIM = 0.1
@@ -32,19 +33,24 @@ class CLAMELBOClusterer(SeededClusterer):
 
     The network's energy is the free energy of a mixture: its fixed point for a row is
     the posterior over memories, and learning lowers the same energy in closed form.
-    It is a Gaussian or Student-t mixture with sample weights, one radius or one learned
-    metric for all memories, and posteriors that can be watched settling.
+    It is a mixture of Gaussians, of Student-t or of other distributions, with sample
+    weights, one radius or one learned metric for all memories, and posteriors that can
+    be watched settling.
 
     Parameters
     ----------
     n_clusters : int, default=8
         Number of memories.
 
-    likelihood : {"gaussian", "student_t"}, default="gaussian"
-        Distribution of the rows about a memory. "student_t" has heavy tails, so that
-        outliers pull less. It learns twice for each start, from seeds of all rows and
-        from seeds that leave out the farthest tenth, which may be outliers or a small
-        cluster, and keeps the lower free energy.
+    likelihood : {"gaussian", "student_t", "laplace", "epanechnikov", \
+            "biweight", "uniform"} or energy, default="gaussian"
+        Distribution of the rows about a memory; the guide has the formulas.
+        "student_t" and "laplace" have heavy tails, so that outliers pull
+        less. They learn twice for each start, from seeds of all rows and from seeds
+        that leave out the farthest tenth, which may be outliers or a small cluster, and
+        keep the lower free energy. "epanechnikov", "biweight" and "uniform" are
+        bounded: the radius reaches the farthest row. An instance of a class in
+        `amcluster.energies`, or of one of your own, has parameters of its own.
 
     nu : float, default=4.0
         Degrees of freedom of "student_t".
@@ -74,7 +80,7 @@ class CLAMELBOClusterer(SeededClusterer):
         Number of starts, of which the one with the lowest free energy is kept; those
         that have fallen behind when they settle are given up. "auto" is one start, with
         swaps, or ten with ``metric="learned"`` and ``init="k-means++"``: what swaps
-        improve is not Euclidean then. "student_t" doubles it.
+        improve is not Euclidean then. Heavy tails double it.
 
     max_iter : int, default=200
         Most iterations of EM.
@@ -324,12 +330,11 @@ class CLAMELBOClusterer(SeededClusterer):
             np.arange(len(shares)), random_state.multinomial(n_samples, shares)
         )
         n_features = self.cluster_centers_.shape[1]
-        noise = random_state.normal(size=(n_samples, n_features))
-        noise *= self._likelihood().radii(n_samples, random_state)[:, None]
+        noise = self._likelihood().draw((n_samples, n_features), random_state)
         metric = self._learned_metric()
         if metric is not None:
             noise = metric.coloured_noise(noise)
-        X = self.cluster_centers_[y] + noise / np.sqrt(2 * self.beta_)
+        X = self.cluster_centers_[y] + noise / np.sqrt(self.beta_)
         dtype = self.cluster_centers_.dtype
         # With few degrees of freedom draws are beyond all numbers.
         largest = np.finfo(dtype).max
@@ -374,7 +379,7 @@ class CLAMELBOClusterer(SeededClusterer):
             joint, normaliser = self._marginal_logits(X, device)
             joint += normaliser[:, None]
         else:
-            normaliser = self._likelihood().log_normaliser(self.beta_, X.shape[1])
+            normaliser = self._likelihood().log_normaliser(self.beta_, X.shape[1], 0)
             joint = self._rows_of(device.kernels.logits, X, device, n_clusters)
             joint += X.dtype.type(normaliser)
         least = np.finfo(joint.dtype).min / 16  # so that differences are numbers too
@@ -393,8 +398,8 @@ class CLAMELBOClusterer(SeededClusterer):
 
     def _check_parameters(self):
         super()._check_parameters()
-        check_choice(self.likelihood, "likelihood", tuple(CODES))
         check_number(self.nu, "nu", min_val=0, include_boundaries="neither")
+        self._likelihood()
         check_choice(self.metric, "metric", ("euclidean", "learned"))
 
     def _trims(self):
@@ -403,7 +408,7 @@ class CLAMELBOClusterer(SeededClusterer):
         Trimmed seeds stay clear of outliers and may miss small clusters; the free
         energy tells which mattered.
         """
-        robust = self.likelihood == "student_t" and is_word(self.init, "k-means++")
+        robust = self._likelihood().heavy_tailed and is_word(self.init, "k-means++")
         return (0.0, ROBUST_TRIM) if robust else (0.0,)
 
     def _swaps(self):
@@ -417,8 +422,29 @@ class CLAMELBOClusterer(SeededClusterer):
             n_starts = METRIC_STARTS
         return n_starts * len(self._trims())
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        with suppress(ValueError):  # of a likelihood that fit will not take
+            tags.input_tags.allow_nan = self._likelihood().marginals
+        return tags
+
+    def _as_given(self, X):
+        X, holes, far = super()._as_given(X)
+        self._check_holes(holes)
+        return X, holes, far
+
+    def _check_holes(self, holes):
+        """Raise for missing values where the energy is not known for what is left."""
+        if holes and not self._likelihood().marginals:
+            raise ValueError(
+                f"likelihood == {self.likelihood!r} has no closed form for rows with"
+                " missing values (NaN): fill them in first, by AssociativeImputer or"
+                " sklearn.impute, or take another likelihood, such as 'student_t'."
+            )
+
     def _learn(self, X, rows, random_state, task):
         self._check_rows(X)
+        self._check_holes(rows.has_holes)
         trims = self._trims() * (task.max_subtasks // len(self._trims()))
         whole = rows
         if self.metric == "learned":
@@ -464,6 +490,8 @@ class CLAMELBOClusterer(SeededClusterer):
             len(rows.offset),
             learn_weights=self.weights == "learned",
         )
+        if free_energy.likelihood.bounded:
+            mixture = in_reach(free_energy, mixture)
         iterations = Iterations(task)
 
         def watch(iteration, value, mixture):
@@ -534,7 +562,7 @@ class CLAMELBOClusterer(SeededClusterer):
         return np.column_stack([rows, beyond]), memories._replace(centers=centers)
 
     def _likelihood(self):
-        return Likelihood(self.likelihood, float(self.nu))
+        return resolve(self.likelihood, nu=float(self.nu))
 
 
 def _best_partition(rows, seeds):

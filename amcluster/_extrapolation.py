@@ -42,6 +42,17 @@ def ahead(mixtures):
     )
 
 
+def between(mixture, other, part):
+    """The mixture that is this part of the way from one to another."""
+    log_weights = np.log([mixture.weights, other.weights])
+    scales = other.spread.relative_to(mixture.spread)
+    return mixture._replace(
+        centers=mixture.centers + part * (other.centers - mixture.centers),
+        weights=_weights(log_weights[0] + part * (log_weights[1] - log_weights[0])),
+        spread=mixture.spread.scaled(part * scales),
+    )
+
+
 def _in_units(centers, log_weights, scales, last):
     """The parameters of the three, (3, n), in units that the last one sets."""
     roots = np.sqrt(last.weights)

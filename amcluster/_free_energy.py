@@ -6,13 +6,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.linalg import LinAlgError
 
-from ._extrapolation import TINY, ahead
+from ._extrapolation import TINY, ahead, between
 from ._spread import Residuals
+from .kernels import Memories
 
 # Of several starts, those that are behind when their gains have fallen to this many
 # times the last ones are given up: for ten it halves the iterations, and the one that
 # is kept is as good.
 SETTLED = 100
+# Of a step that is too long for a bounded density; and of the variance it starts with.
+HALVINGS = 20
+DOUBLINGS = 100
 
 
 class Mixture(NamedTuple):
@@ -45,7 +49,8 @@ class FreeEnergy:
     ----------
     rows : DistinctRows
         Perhaps in the coordinates of their span.
-    likelihood : Likelihood
+    likelihood : tuple
+        An energy: how likely rows are about their memory.
     n_features : int
         Of the data.
     learn_weights : bool
@@ -63,8 +68,8 @@ class FreeEnergy:
         values, weights, device = self.rows.values, self.rows.weights, self.rows.device
         spread, beta = mixture.spread, mixture.spread.beta
         centers = spread.project(mixture.centers)
-        memories = self.likelihood.memories(
-            centers, np.log(mixture.weights), beta, self.n_features
+        memories = Memories(
+            centers, np.log(mixture.weights), beta, self.likelihood, self.n_features
         ).astype(values.dtype)
         projected = spread.project_rows(self.rows)
         pulled = device.empty(len(values))
@@ -73,7 +78,7 @@ class FreeEnergy:
             out=(pulled,),
             passes=4,
         )
-        normaliser = self.likelihood.log_normaliser(beta, self.n_features)
+        normaliser = self.likelihood.log_normaliser(beta, self.n_features, 0)
         mean_log_density = evidence / self.rows.total_weight + normaliser
         mean_log_density += self.rows.log_units
         return Expected(spread.penalty - mean_log_density, *sums, pulled, centers)
@@ -131,6 +136,8 @@ def lower(free_energy, mixture, *, max_iter, tol, watch, bar=inf):
         trail.append(free_energy.maximisation(mixture, expected))
         leapt = leap(free_energy, trail, history[-1]) if len(trail) == 3 else None
         following, expected = leapt or step(free_energy, trail[-1])
+        if free_energy.likelihood.bounded and not below(expected, history[-1]):
+            following, expected = shorter(free_energy, mixture, following, history[-1])
         if expected is None:
             break
         gain = history[-1] - expected.free_energy
@@ -164,5 +171,49 @@ def leap(free_energy, trail, bar):
     if mixture is None or not np.isfinite(mixture.spread.beta):
         return None
     mixture, expected = step(free_energy, mixture)
-    below = expected is not None and expected.free_energy < bar
-    return (mixture, expected) if below else None
+    return (mixture, expected) if below(expected, bar) else None
+
+
+def below(expected, bar):
+    """Whether a free energy is known, and below another."""
+    return expected is not None and expected.free_energy < bar
+
+
+def shorter(free_energy, mixture, following, bar):
+    """Parts of a step, with the E-step, that end below `bar`; None if none does.
+
+    Where the density is 0 beyond some distance, a step of EM may leave rows there. It
+    leads downhill all the same: first with the spread as it is, then with a new one.
+    """
+    found = None
+    for with_spread in (False, True):
+        aim = mixture if with_spread else following
+        aim = aim._replace(spread=(following if with_spread else mixture).spread)
+        for halvings in range(HALVINGS):
+            part, expected = step(free_energy, between(mixture, aim, 0.5**halvings))
+            if below(expected, bar):
+                mixture, found, bar = part, expected, expected.free_energy
+                break
+    return mixture, found
+
+
+def in_reach(free_energy, mixture):
+    """The mixture, so wide that all rows have a density.
+
+    Raises
+    ------
+    ValueError
+        If beta is given, and some have none.
+    """
+    for _ in range(DOUBLINGS):
+        if np.isfinite(free_energy.expectation(mixture).free_energy):
+            return mixture
+        wider = mixture._replace(spread=mixture.spread.widened())
+        if wider.spread is mixture.spread:
+            break
+        mixture = wider
+    raise ValueError(
+        f"beta == {mixture.spread.beta:.3g} leaves rows at 1 / sqrt(beta) or farther"
+        f" from all memories, where {type(free_energy.likelihood).__name__} has no"
+        " density: lower it, or let beta='auto' find one that reaches all rows."
+    )

@@ -47,8 +47,9 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         with 1, 2, 4, ... memories, and takes the number with the least mean squared
         error on standardised features.
 
-    likelihood : {"gaussian", "student_t"}, default="gaussian"
-        Distribution of the rows about a memory.
+    likelihood : {"gaussian", "student_t"} or energy, default="gaussian"
+        Distribution of the rows about a memory, as of `CLAMELBOClusterer`: one whose
+        density is known where features are missing.
 
     metric : {"learned", "euclidean"}, default="learned"
         "learned": what is hidden depends on the rest of the row by linear regression

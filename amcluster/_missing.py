@@ -11,11 +11,11 @@ from scipy.special import softmax
 
 from ._blocks import ROW_BY_ROW
 from ._free_energy import FreeEnergy, Mixture, lower
-from ._likelihoods import Likelihood
 from ._metric import column_units
 from ._seeding import partition_rows
 from ._spread import Isotropic, first_shared
-from .kernels import Metric
+from .energies import Gaussian
+from .kernels import Memories, Metric
 
 # EM that fills holes before the first memories are sought: a few rough steps, on as
 # many rows as one covariance needs.
@@ -117,7 +117,7 @@ def _roughly_filled(rows):
     partition = partition_rows(whole, np.zeros_like(whole.values[:1]))
     centers = np.zeros((1, n_features))
     spread = first_shared(whole, partition, centers, n_features, beta=None)
-    free_energy = FreeEnergyWithHoles(sample, Likelihood(), n_features, False)
+    free_energy = FreeEnergyWithHoles(sample, Gaussian(), n_features, False)
     mixture, *_ = lower(
         free_energy,
         Mixture(centers, np.ones(1), spread),
@@ -168,10 +168,11 @@ class FreeEnergyWithHoles(FreeEnergy):
 
     def memories_of(self, mixture):
         """The memories in the coordinates of rows, and the root of their metric."""
-        memories = self.likelihood.memories(
+        memories = Memories(
             mixture.centers,
             np.log(mixture.weights),
             mixture.spread.beta,
+            self.likelihood,
             self.n_features,
         )
         if isinstance(mixture.spread, Isotropic):
@@ -196,7 +197,9 @@ class FreeEnergyWithHoles(FreeEnergy):
             out=(device.empty(len(values)),),
             passes=passes,
         )
-        normaliser = self.likelihood.log_normaliser(mixture.spread.beta, self.n_seen)
+        normaliser = self.likelihood.log_normaliser(
+            mixture.spread.beta, self.n_seen, self.n_features - self.n_seen
+        )
         log_density = evidence + weights @ normaliser
         log_density += self.rows.log_units * self.rows.total_weight
         moment = None

@@ -13,10 +13,10 @@ from numpy.linalg import LinAlgError
 from ._canonical import DistinctRows
 from ._coarsening import merge_nearest, most_memories, some_pairs
 from ._free_energy import FreeEnergy, Mixture
-from ._likelihoods import Likelihood
 from ._nonparametric import Grown
 from ._seeding import draw_evenly, k_means
 from ._spread import first_shared
+from .energies import Gaussian
 
 # Most rows that the path sees.
 PATH_ROWS = 2000
@@ -86,7 +86,7 @@ def _start(rows, random_state):
     counts = partition.counts[alive]
     centers = partition.sums / np.maximum(partition.counts, 1e-300)[:, None]
     spread = first_shared(rows, partition, centers, n_features, beta=None)
-    free_energy = FreeEnergy(rows, Likelihood(), n_features, learn_weights=True)
+    free_energy = FreeEnergy(rows, Gaussian(), n_features, learn_weights=True)
     return free_energy, Mixture(centers[alive], counts / counts.sum(), spread)
 
 

@@ -51,6 +51,10 @@ class Isotropic(NamedTuple):
             return self
         return self._replace(variance=max(residuals.mean_square(), self.floor))
 
+    def widened(self):
+        """With twice the variance, unless that is given."""
+        return self if self.fixed else self._replace(variance=2 * self.variance)
+
     def relative_to(self, other):
         """Logarithm of the variance, in units of the other's."""
         return np.log([self.variance / other.variance])
@@ -93,6 +97,12 @@ class Shared(NamedTuple):
             return free
         scale = free.beta / self.fixed_beta
         return free._replace(covariance=scale * covariance, unseen=scale * unseen)
+
+    def widened(self):
+        """With twice the covariance, unless beta is given."""
+        if self.fixed_beta is not None:
+            return self
+        return self._replace(covariance=2 * self.covariance, unseen=2 * self.unseen)
 
     def relative_to(self, other):
         """Its triangular root, in units of the other's, and `unseen` likewise.

@@ -30,7 +30,8 @@ from cuda.pathfinder import find_nvidia_binary_utility
 from numba import cuda
 from numba.cuda import api, codegen, dispatcher
 
-from amcluster.kernels import STUDENT_T, Dynamics, Memories, Metric
+from amcluster.energies import Epanechnikov, Gaussian, Laplace, StudentT
+from amcluster.kernels import Dynamics, Memories, Metric
 
 N_ROWS, N_FEATURES, N_CLUSTERS, N_STEPS = 300, 20, 7, 3
 
@@ -209,11 +210,15 @@ class Case:
         self.rows = rng.normal(size=(N_ROWS, N_FEATURES)).astype(dtype)
         self.weights = np.ones(N_ROWS)
         centers = rng.normal(size=(N_CLUSTERS, N_FEATURES))
-        gaussian = Memories(centers, np.zeros(N_CLUSTERS), 0.05).astype(dtype)
-        student_t = gaussian._replace(likelihood=STUDENT_T, nu=3.0, exponent=11.5)
+        gaussian = Memories(centers, np.zeros(N_CLUSTERS), 0.05)
         # Far from the origin: where inner products would cancel they are not used.
         far = gaussian._replace(centers=gaussian.centers + 10_000)
-        self.networks = [gaussian, student_t.astype(dtype), far.astype(dtype)]
+        others = [
+            gaussian._replace(energy=energy, dimension=N_FEATURES)
+            for energy in (StudentT(3.0), Laplace(), Epanechnikov())
+        ]
+        networks = [gaussian, far, *others]
+        self.networks = [memories.astype(dtype) for memories in networks]
         self.metric = Metric.of(np.eye(N_FEATURES), centers)
         hidden = np.arange(N_FEATURES) % 3 == 1
         settings = N_STEPS, 0.3, dtype
@@ -272,6 +277,8 @@ class Case:
         )
         yield "retrieve", rows, memories, dynamics, ends
         yield "rest", rows, memories, dynamics, tolerance, ends, self.of_rows()
+        if not isinstance(memories.energy, Gaussian):
+            return
         yield "reconstruction_loss", rows, weights, memories, dynamics
         yield "reconstruction_gradient", rows, weights, memories, dynamics
 

@@ -12,12 +12,15 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numba
 import numpy as np
 import pytest
 from numba.core import caching
 
+from amcluster.energies import StudentT
+from amcluster.kernels import Memories
 from amcluster.kernels.cpu import _cache, _jit
 
 PACKAGE = Path(__file__).parents[1]
@@ -367,3 +370,19 @@ def test_what_takes_no_time_is_not_said(folder, stopwatch, monkeypatch, caplog):
     monkeypatch.setattr(_cache, "SECONDS", 0.0)
     assert from_disk()
     assert not caplog.records
+
+
+class Foreign(NamedTuple):
+    """A named tuple of somebody else."""
+
+    x: float
+
+
+def test_code_for_energies_of_others_is_not_kept():
+    """A process that lacks the class could not read the index of a kernel."""
+    ours = Memories(np.zeros((1, 2)), np.zeros(1), 0.5)
+    for energy, expected in ((StudentT(3.0), True), (Foreign(3.0), False)):
+        memories = numba.typeof(ours._replace(energy=energy))
+        assert _cache.is_ours((numba.typeof(0.5), memories)) == expected
+        assert _cache.is_ours(numba.void(memories)) == expected
+        assert _cache.is_ours((numba.types.Tuple((memories,)),)) == expected

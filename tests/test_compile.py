@@ -102,6 +102,17 @@ def test_what_is_asked_for(used, dtypes, estimators):
     assert set(used) == {(name, "float32") for name in names}
 
 
+def test_instances_are_used_as_they_are(monkeypatch):
+    tables = []
+    monkeypatch.setattr(_compile, "use", lambda model, X: tables.append((model, X)))
+    laplace = amcluster.CLAMELBOClusterer(2, likelihood="laplace")
+    amcluster.compile("float32", laplace, verbose=False)
+    assert tables
+    for model, X in tables:
+        assert model.get_params() == laplace.get_params()
+        assert not np.isnan(X).any()  # which it refuses
+
+
 def test_all_by_default(used):
     amcluster.compile(verbose=False)
     names = [name for name in amcluster.__all__ if name.endswith(("Clusterer", "uter"))]

@@ -418,7 +418,7 @@ def test_a_memory_for_each_row(dtype, variant):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"likelihood": "laplace"}, "likelihood == 'laplace', must be one of"),
+        ({"likelihood": "levy"}, "likelihood == 'levy', must be one of"),
         ({"nu": 0.0}, "nu == 0.0, must be > 0"),
         ({"nu": np.inf}, "nu == inf, must be finite"),
         ({"metric": "cosine"}, "metric == 'cosine', must be one of"),

@@ -8,8 +8,8 @@ from amcluster import CLAMELBOClusterer
 from amcluster._canonical import distinct_rows
 from amcluster._extrapolation import ahead
 from amcluster._free_energy import FreeEnergy, Mixture, leap, lower
-from amcluster._likelihoods import Likelihood
 from amcluster._spread import Isotropic, Shared
+from amcluster.energies import resolve
 
 CENTERS = np.array([[0.0, 1.0], [3.0, -1.0], [-2.0, 0.5]])
 AWAY = np.array([[0.3, -0.1], [0.2, 0.4], [-0.1, 0.2]])
@@ -145,7 +145,7 @@ def test_leaps_lead_where_em_goes_in_fewer_iterations(shared, name):
     X = rng.normal(size=(400, 2)) * [1.0, 0.5] + 1.5 * rng.integers(0, 3, size=(400, 1))
     rows = distinct_rows(X, np.ones(len(X)))
     spread = Shared(np.eye(2), 1.0, 2, 0.01, 1.0) if shared else Isotropic(1.0, 1e-9)
-    free_energy = FreeEnergy(rows, Likelihood(name, 4.0), 2, learn_weights=True)
+    free_energy = FreeEnergy(rows, resolve(name, nu=4.0), 2, learn_weights=True)
     start = Mixture(rows.values[:3].astype(float), np.full(3, 1 / 3), spread)
 
     plain, values = start, []

@@ -7,9 +7,9 @@ from scipy.optimize import approx_fprime
 from scipy.spatial.distance import cdist
 from scipy.special import logsumexp, softmax
 
-from amcluster.kernels import STUDENT_T, Dynamics, Memories, Metric, target
+from amcluster.energies import StudentT
+from amcluster.kernels import Dynamics, Memories, Metric, target
 from amcluster.kernels.cpu import elementary, expansion, meetings, memory_space
-from amcluster.kernels.cpu.likelihoods import log_kernel, pull
 
 from . import reference
 
@@ -392,8 +392,7 @@ def test_swap_costs_are_the_inertia_after_the_swap(kernels, dtype, holes):
 
 
 def student_t(memories, nu, n_features):
-    exponent = (nu + n_features) / 2
-    changed = memories._replace(likelihood=STUDENT_T, nu=nu, exponent=exponent)
+    changed = memories._replace(energy=StudentT(nu), dimension=n_features)
     return changed.astype(memories.centers.dtype)
 
 
@@ -425,19 +424,6 @@ def test_logits_and_expectation(kernels, shape, dtype, robust):
     case.close(pulled, u.sum(axis=1))
     case.close(sums, u.T @ case.X)
     case.close(squares, (u * squared).sum())
-
-
-def test_pull_is_the_slope_of_the_log_kernel():
-    """g = -(1 / beta) d log_kernel / d squared, for every likelihood."""
-    memories = Memories(np.zeros((1, 2)), np.zeros(1), 0.7).astype(float)
-    for likelihood in (memories, student_t(memories, 3.0, 2)):
-        for squared in (0.0, 0.5, 20.0):
-            step = 1e-7
-            above = log_kernel(squared + step, likelihood)
-            slope = (above - log_kernel(squared, likelihood)) / step
-            np.testing.assert_allclose(
-                pull(squared, likelihood), -slope / 0.7, rtol=1e-6
-            )
 
 
 @cases

@@ -14,10 +14,10 @@ from sklearn.utils import get_tags
 from amcluster import CLAMClusterer, CLAMELBOClusterer, CRPAssociativeClusterer
 from amcluster._canonical import distinct_rows
 from amcluster._free_energy import Mixture
-from amcluster._likelihoods import Likelihood
 from amcluster._missing import FreeEnergyWithHoles, has_holes, look_finite
 from amcluster._seeding import partition_rows
 from amcluster._spread import Isotropic, first_shared
+from amcluster.energies import resolve
 
 from .conftest import REAL_SETS
 
@@ -198,7 +198,7 @@ def test_every_step_of_em_lowers_it(X, variant, seed):
         partition = partition_rows(whole, centers)
         spread = first_shared(whole, partition, centers, 4, beta=None)
     free_energy = FreeEnergyWithHoles(
-        rows, Likelihood(variant["likelihood"]), 4, learn_weights=True
+        rows, resolve(variant["likelihood"], nu=4.0), 4, learn_weights=True
     )
     mixture, values = Mixture(centers, np.array([0.2, 0.3, 0.5]), spread), []
     for _ in range(25):

@@ -23,8 +23,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Codes of the likelihoods, which kernels branch on: see `cpu/likelihoods.py`.
-GAUSSIAN, STUDENT_T = 0, 1
+from ..energies import Gaussian
+
+# Parameters of energies are no larger: float32 holds products of more than these.
+LARGEST_PARAMETER = 1e30
 
 # Where dynamics contract, no adjoint of theirs is longer than the one they end with.
 GROWTH = 1.0
@@ -33,27 +35,29 @@ GROWTH = 1.0
 class Memories(NamedTuple):
     """The memories of a network, in the dtype of the rows they meet.
 
-    Their logits at a state v are ``log_weights[k] + log_kernel(|v - centers[k]|^2)``;
-    the Gaussian log-kernel is -beta times its argument. A learned metric is no matter
-    of kernels: rows and centers are brought to its coordinates before.
+    Their logits at a state v are ``log_weights[k] + log_kernel(t)``, where t is
+    ``beta * |v - centers[k]|^2``; the log-kernel of the Gaussian is -t. A learned
+    metric is no matter of kernels: rows and centers are brought to its coordinates
+    before.
     """
 
     centers: np.ndarray  # (n_clusters, n_features)
     log_weights: np.ndarray  # (n_clusters,)
     beta: np.floating  # inverse temperature, 1/length^2
-    likelihood: int = GAUSSIAN
-    nu: np.floating = 0.0  # Student-t: degrees of freedom
-    exponent: np.floating = 0.0  # Student-t: (nu + dimension of the data) / 2
+    energy: tuple = Gaussian()  # of a class that is registered in `amcluster.energies`
+    dimension: np.floating = 0.0  # of the data, also where rows have fewer coordinates
 
     def astype(self, dtype):
         """The same memories in another floating dtype."""
         number = np.dtype(dtype).type
+        limit = LARGEST_PARAMETER
+        parameters = (number(min(max(x, -limit), limit)) for x in self.energy)
         return self._replace(
             centers=plain(self.centers, dtype),
             log_weights=plain(self.log_weights, dtype),
             beta=number(self.beta),
-            nu=number(self.nu),
-            exponent=number(self.exponent),
+            energy=type(self.energy)(*parameters),
+            dimension=number(self.dimension),
         )
 
 
@@ -112,6 +116,15 @@ class Dynamics(NamedTuple):
             hidden.astype(dtype),
             dtype.type(GROWTH),
             holes,
+        )
+
+
+def refuse_other_energies(memories):
+    """Raise unless the memories are Gaussian: what follows knows no other slopes."""
+    if not isinstance(memories.energy, Gaussian):
+        raise NotImplementedError(
+            "Learning through the dynamics is for the Gaussian energy, not for"
+            f" {type(memories.energy).__name__}, which CLAMELBOClusterer learns."
         )
 
 

@@ -23,6 +23,9 @@ from numba.core import caching, config, event
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
 
+from ... import energies, kernels
+
+PACKAGE = kernels.__name__.partition(".")[0] + "."
 LOG = logging.getLogger("amcluster")
 SECONDS = 2.0  # of compiling, after which a process says so
 
@@ -31,21 +34,33 @@ SECONDS = 2.0  # of compiling, after which a process says so
 def stamp():
     """A number for all that machine code depends on, besides the CPU.
 
-    It is made from the byte code of all kernels, so that it is the same without their
-    sources, and a kernel is compiled anew when one that it calls has changed.
+    It is made from the byte code of all kernels and energies, so that it is the same
+    without their sources, and a kernel is compiled anew when what it calls has changed.
     """
     digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__}".encode())
-    package = __package__.rpartition(".")[0]
-    names = [f"{__package__}.{module.name}" for module in iter_modules(_folders())]
-    for name in [package, *sorted(names)]:
+    names = [
+        f"{package}.{module.name}"
+        for package in (__package__, energies.__name__)
+        for module in iter_modules(sys.modules[package].__path__)
+    ]
+    for name in [kernels.__name__, *sorted(names)]:
         spec = find_spec(name)
         for part in _parts(spec.loader.get_code(name)):
             digest.update(part.encode())
     return digest.hexdigest()
 
 
-def _folders():
-    return sys.modules[__package__].__path__
+def is_ours(sig):
+    """Whether all named tuples among the types of a signature are amcluster's.
+
+    Code for an energy of somebody else is not kept: a process that does not know its
+    class could not read the index, and nothing would tell that its methods changed.
+    """
+    if isinstance(sig, tuple):
+        return all(map(is_ours, sig))
+    kind = getattr(sig, "instance_class", None)
+    ours = kind is None or kind.__module__.startswith(PACKAGE)
+    return ours and is_ours(tuple(getattr(sig, "args", getattr(sig, "types", ()))))
 
 
 def _parts(code):
@@ -164,6 +179,8 @@ class KernelCache(caching.FunctionCache):
 
     def load_overload(self, sig, target_context):
         """The compiled kernel, or None."""
+        if not is_ours(sig):
+            return None
         target_context.refresh()
         key = self._index_key(sig, target_context.codegen())
         for files in self._files:
@@ -177,6 +194,8 @@ class KernelCache(caching.FunctionCache):
 
     def save_overload(self, sig, data):
         """Keep a compiled kernel in the first folder that takes it."""
+        if not is_ours(sig):
+            return
         errors = []
         for files in self._files:
             try:

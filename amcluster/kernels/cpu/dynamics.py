@@ -1,11 +1,17 @@
-"""The state on its way: v <- v + step_size * (u - v), u the posterior mean."""
+"""The state on its way: v <- v + step_size * (u - v).
+
+Here u is the mean of the memories, each weighted by its posterior times the weight that
+its energy gives to the distance. Where all that is 0, too far from memories whose
+density is bounded, the state stays.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
 
 from . import memory_space
-from ._jit import allocating, inner, kernel
+from ._jit import allocating, inner, inner_lanewise, kernel
+from .energies import weighs, weight
 from .expansion import expanded, expands
 from .lanes import (
     LANES,
@@ -18,24 +24,44 @@ from .lanes import (
 )
 from .missing import fill_zeros, seen_squares
 from .posterior import (
-    posterior_at,
+    logit,
     softmax,
+    squared_distance,
     to_exponentials,
     to_logits,
 )
 
 
 @kernel
-def posterior_mean(probabilities, centers, out):
-    """Write sum_k p_k center_k into `out`."""
-    out[:] = out.dtype.type(0.0)
-    for k in range(centers.shape[0]):
-        for j in range(centers.shape[1]):
-            out[j] += probabilities[k] * centers[k, j]
+def mean_at(state, squared, n_hidden, memories, pulls, mean):
+    """Write the mean u at squared distances; `pulls` is room for how memories pull."""
+    for k in range(pulls.shape[0]):
+        pulls[k] = logit(k, squared[k], n_hidden, memories)
+    softmax(pulls)
+    total, n_seen = squared.dtype.type(0.0), memories.dimension - n_hidden
+    for k in range(pulls.shape[0]):
+        if weighs(memories.energy):
+            scaled = memories.beta * squared[k]
+            pulls[k] *= weight(memories.energy, scaled, n_seen, n_hidden)
+        total += pulls[k]
+    for j in range(mean.shape[0]):
+        mean[j] = state[j] if total == 0.0 else squared.dtype.type(0.0)
+    if total > 0.0:
+        for k in range(pulls.shape[0]):
+            for j in range(mean.shape[0]):
+                mean[j] += pulls[k] / total * memories.centers[k, j]
 
 
 @kernel
-def clamp(row, memories, state, moves, hidden, probabilities, mean):
+def mean_of(state, memories, squared, pulls, mean):
+    """Write the mean u of a state."""
+    for k in range(squared.shape[0]):
+        squared[k] = squared_distance(state, memories.centers[k])
+    mean_at(state, squared, state.dtype.type(0.0), memories, pulls, mean)
+
+
+@kernel
+def clamp(row, memories, state, moves, hidden, squared, pulls, mean):
     """Start a row with holes: what is seen stays, what is not is where it is expected.
 
     Writes the state and what moves of it; of a row without holes everything does.
@@ -43,12 +69,8 @@ def clamp(row, memories, state, moves, hidden, probabilities, mean):
     n_hidden = fill_zeros(row, state, moves, hidden)
     if n_hidden == 0:
         return
-    seen_squares(state, moves, memories.centers, probabilities)
-    for k in range(probabilities.shape[0]):
-        squared = probabilities[k]
-        probabilities[k] = memories.log_weights[k] - memories.beta * squared
-    softmax(probabilities)
-    posterior_mean(probabilities, memories.centers, mean)
+    seen_squares(state, moves, memories.centers, squared)
+    mean_at(state, squared, row.dtype.type(n_hidden), memories, pulls, mean)
     for j in range(row.shape[0]):
         moves[j] = row.dtype.type(1.0) - moves[j]
         if moves[j] > 0:
@@ -58,17 +80,16 @@ def clamp(row, memories, state, moves, hidden, probabilities, mean):
 @allocating
 def trajectory(rows, memories, dynamics, out):
     """Write the states v(0) = x, ..., v(T) into out (n_rows, T + 1, n_features)."""
-    probabilities = np.empty(memories.centers.shape[0], rows.dtype)
+    squared, pulls = np.empty((2, memories.centers.shape[0]), rows.dtype)
     mean, moves = np.empty(rows.shape[1], rows.dtype), dynamics.moves.copy()
     hidden = np.empty(rows.shape[1], np.int64)
     for i in range(rows.shape[0]):
         out[i, 0] = rows[i]
         if dynamics.holes:
-            clamp(rows[i], memories, out[i, 0], moves, hidden, probabilities, mean)
+            clamp(rows[i], memories, out[i, 0], moves, hidden, squared, pulls, mean)
         for t in range(dynamics.n_steps):
             state = out[i, t]
-            posterior_at(state, memories, probabilities)
-            posterior_mean(probabilities, memories.centers, mean)
+            mean_of(state, memories, squared, pulls, mean)
             for j in range(rows.shape[1]):
                 step = dynamics.step_size * moves[j]
                 out[i, t + 1, j] = state[j] + step * (mean[j] - state[j])
@@ -106,7 +127,7 @@ def _settle(rows, memories, dynamics, tolerance, by_products, out, shift):
     n_clusters, n_features = centers.shape
     here = Room(
         *aligned_zeros((2, 1, n_features, LANES), centers.dtype),
-        aligned_zeros((1, n_clusters, LANES), centers.dtype),
+        *aligned_zeros((2, 1, n_clusters, LANES), centers.dtype),
         *aligned_zeros((5, LANES), centers.dtype),
         np.zeros(n_features, centers.dtype),
     )
@@ -118,7 +139,8 @@ class Room(NamedTuple):
 
     state: np.ndarray  # (1, D, LANES)
     means: np.ndarray  # (1, D, LANES)
-    posteriors: np.ndarray  # (1, K, LANES)
+    pulls: np.ndarray  # (1, K, LANES)
+    distances: np.ndarray  # (1, K, LANES) squared
     step: np.ndarray  # (LANES,)
     moved: np.ndarray  # (LANES,)
     largest: np.ndarray  # (LANES,)
@@ -131,7 +153,7 @@ class Room(NamedTuple):
 def settle(rows, memories, network, dynamics, tolerance, here, out, shift):
     """Write the states where they rest, and the lengths of their last moves."""
     by_products, matrix, start, transposed = network
-    state, p, step, moved = here.state, here.posteriors, here.step, here.moved
+    state, p, step, moved = here.state, here.pulls, here.step, here.moved
     n_rows, n_clusters = rows.shape[0], memories.log_weights.shape[0]
     for first in range(0, n_rows, LANES):
         fill_tile(rows, first, n_rows - 1, state[0])
@@ -142,8 +164,12 @@ def settle(rows, memories, network, dynamics, tolerance, here, out, shift):
                 product(matrix, start, state, p)
             else:
                 squares(state, matrix, p)
+                if weighs(memories.energy):
+                    keep(p[0], here.distances[0])
                 to_logits(p, memories)
             to_exponentials(p[0], n_clusters, here.largest, here.total)
+            if weighs(memories.energy):
+                weigh(here.distances[0], memories, p[0], here.total, step, moved)
             product(transposed, here.zeros, p, here.means)
             move(state[0], dynamics.moves, here)
             n_moving = 0
@@ -156,6 +182,31 @@ def settle(rows, memories, network, dynamics, tolerance, here, out, shift):
         store(state, out[first : first + LANES])
         for lane in range(min(n_rows - first, LANES)):
             shift[first + lane] = moved[lane]
+
+
+@inner_lanewise
+def keep(values, out):
+    """Copy the lanes of a tile."""
+    for k in range(values.shape[0]):
+        for lane in range(LANES):
+            out[k, lane] = values[k, lane]
+
+
+@inner_lanewise
+def weigh(distances, memories, p, total, step, moved):
+    """Multiply by the weights of the energy; a lane without any stays where it is."""
+    zero, one = p.dtype.type(0.0), p.dtype.type(1.0)
+    for lane in range(LANES):
+        total[lane] = zero
+    for k in range(memories.log_weights.shape[0]):
+        for lane in range(LANES):
+            scaled = memories.beta * distances[k, lane]
+            p[k, lane] *= weight(memories.energy, scaled, memories.dimension, zero)
+            total[lane] += p[k, lane]
+    for lane in range(LANES):
+        step[lane] = step[lane] if total[lane] > zero else zero
+        moved[lane] = moved[lane] if total[lane] > zero else zero
+        total[lane] = total[lane] if total[lane] > zero else one
 
 
 @inner
@@ -181,22 +232,21 @@ def move(state, moves, here):
 @allocating
 def rest_with_holes(rows, memories, dynamics, tolerance, out, shift):
     """`rest`, where what is seen of a row with holes is clamped."""
-    probabilities = np.empty(memories.centers.shape[0], rows.dtype)
+    squared, pulls = np.empty((2, memories.centers.shape[0]), rows.dtype)
     mean, moves = np.empty(rows.shape[1], rows.dtype), dynamics.moves.copy()
     hidden = np.empty(rows.shape[1], np.int64)
     for i in range(rows.shape[0]):
         state = out[i]
         state[:] = rows[i]
-        clamp(rows[i], memories, state, moves, hidden, probabilities, mean)
+        clamp(rows[i], memories, state, moves, hidden, squared, pulls, mean)
         shift[i] = np.inf
         for _ in range(dynamics.n_steps):
-            posterior_at(state, memories, probabilities)
-            posterior_mean(probabilities, memories.centers, mean)
-            squared = rows.dtype.type(0.0)
+            mean_of(state, memories, squared, pulls, mean)
+            moved = rows.dtype.type(0.0)
             for j in range(rows.shape[1]):
                 difference = moves[j] * (mean[j] - state[j])
-                squared += difference * difference
+                moved += difference * difference
                 state[j] += dynamics.step_size * difference
-            shift[i] = np.sqrt(squared)
+            shift[i] = np.sqrt(moved)
             if shift[i] <= tolerance:
                 break

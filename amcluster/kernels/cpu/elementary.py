@@ -13,6 +13,8 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
+from ...energies.elementary import exp, log, log1p, sqrt
+
 # Not `reassoc`, which would undo the rounding that both functions live by.
 STRICT = {"fastmath": {"contract", "nsz"}, "error_model": "numpy"}
 
@@ -49,21 +51,6 @@ FORMATS = {
         *((0.6931471803691238, 1.9082149292705877e-10), 13, 10),
     ),
 }
-
-
-def exp(x):
-    """e to the power x, for x <= 0; 0 below the normal numbers."""
-    raise NotImplementedError  # numba compiles what `_exp` returns
-
-
-def log(x):
-    """Natural logarithm, for normal x > 0 and infinity."""
-    raise NotImplementedError
-
-
-def log1p(x):
-    """log(1 + x) for x >= 0, exact where x is small."""
-    raise NotImplementedError
 
 
 @overload(exp, jit_options=STRICT)
@@ -123,3 +110,8 @@ def _log1p(x):
         return log(total) + (lost / total if x < number(np.inf) else number(0.0))
 
     return log1p
+
+
+@overload(sqrt, jit_options=STRICT)
+def _sqrt(x):
+    return lambda x: math.sqrt(x)

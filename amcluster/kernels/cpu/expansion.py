@@ -6,7 +6,7 @@ already. But inner products cancel where differences would not.
 
 import numpy as np
 
-from .. import GAUSSIAN
+from ...energies import Gaussian
 from .lanes import padded_matrix
 
 # What that may cost, in nats.
@@ -18,7 +18,7 @@ def expands(memories):
 
     It does not depend on the rows, so that it is the same for all blocks.
     """
-    if memories.likelihood != GAUSSIAN:
+    if not isinstance(memories.energy, Gaussian):
         return False
     largest = np.square(memories.centers).sum(axis=1).max()
     eps = np.finfo(memories.centers.dtype).eps

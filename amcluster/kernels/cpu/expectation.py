@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._jit import kernel, lanewise, part
+from .energies import weight
 from .lanes import (
     LANES,
     add_products,
@@ -17,7 +18,6 @@ from .lanes import (
     take,
     times,
 )
-from .likelihoods import pull
 from .posterior import to_logits, to_posteriors
 
 # Rows that are so few are projected one by one, not as lanes.
@@ -91,7 +91,7 @@ def expect(rows, weights, memories, centers, here, sums, pulled):
 @part
 def pull_lanes(squared, p, w, memories, sums, of_row):
     """Turn posteriors into u; add to its sums; return that of u |x - center|^2."""
-    total_squares = 0.0
+    total_squares, none = 0.0, squared.dtype.type(0.0)
     for lane in range(LANES):
         of_row[lane] = 0.0
     for k in range(sums.counts.shape[0]):
@@ -99,7 +99,8 @@ def pull_lanes(squared, p, w, memories, sums, of_row):
         count, pulled_by, square = 0.0, 0.0, 0.0
         for lane in range(LANES):
             share = w[lane] * posteriors[lane]
-            u = share * pull(squares[lane], memories)
+            scaled = memories.beta * squares[lane]
+            u = share * weight(memories.energy, scaled, memories.dimension, none)
             posteriors[lane] = u
             of_row[lane] += u
             count += share

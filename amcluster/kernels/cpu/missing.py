@@ -15,9 +15,10 @@ import math
 
 import numpy as np
 
-from .. import GAUSSIAN, Memories
-from ._jit import allocating, kernel
+from ._jit import allocating, kernel, lanewise
+from .energies import weight
 from .lanes import (
+    LANES,
     add_products,
     load,
     load_lanes,
@@ -27,8 +28,7 @@ from .lanes import (
     store,
     weighted_sums,
 )
-from .likelihoods import log_kernel, pull
-from .posterior import softmax, to_logits, to_posteriors
+from .posterior import logit, softmax, to_posteriors
 
 # A posterior less than this adds nothing that rounding leaves of the others.
 NEGLIGIBLE = 1e-17
@@ -62,64 +62,77 @@ def seen_squares(filled, seen, centers, squared):
         squared[k] = total
 
 
-@allocating
-def marginal(memories, n_hidden):
-    """The memories in the seen coordinates: only the Student-t exponent changes."""
-    half = memories.centers.dtype.type(0.5)
-    less = memories.exponent - half * memories.centers.dtype.type(n_hidden)
-    return Memories(
-        memories.centers,
-        memories.log_weights,
-        memories.beta,
-        memories.likelihood,
-        memories.nu,
-        less,
-    )
-
-
 def seen_logits(rows, memories, out):
     """Write the logits over the seen coordinates into out (n_rows, n_clusters)."""
-    store(_seen_logits(load(rows), rows.shape[1], memories)[0], out)
+    logits, *_ = _seen_logits(load(rows), memories)
+    store(logits, out)
 
 
-def _seen_logits(tiles, n_features, memories):
-    """Logits, squared distances and pulls over the seen coordinates, in tiles."""
+def _seen_logits(tiles, memories):
+    """Logits, squared distances and how many coordinates are hidden, in tiles."""
     squared = room(tiles, len(memories.centers))
     squares_of_seen(tiles, padded_matrix(memories.centers), squared)
-    logits, pulls = squared.copy(), tiles.dtype.type(1)
-    if memories.likelihood == GAUSSIAN:
-        to_logits(logits, memories)
-        return logits, squared, pulls
-    n_hidden = np.isnan(tiles[:, :n_features]).sum(axis=1, dtype=tiles.dtype)
-    exponent = memories.exponent - n_hidden[:, None] / 2
-    with np.errstate(over="ignore"):  # in each thread: infinitely far away
-        scaled = 2 * memories.beta * squared[:, : len(memories.centers)]
-    pulls = 2 * exponent / (memories.nu + scaled)
-    logits[:, : len(memories.centers)] = memories.log_weights[
-        :, None
-    ] - exponent * np.log1p(scaled / memories.nu)
-    return logits, squared, pulls
+    logits, hidden = squared.copy(), np.zeros((len(tiles), LANES), tiles.dtype)
+    count_hidden(tiles, hidden)
+    to_seen_logits(logits, hidden, memories)
+    return logits, squared, hidden
+
+
+@lanewise
+def count_hidden(tiles, hidden):
+    """Add up how many coordinates of each row are not seen."""
+    one, zero = tiles.dtype.type(1.0), tiles.dtype.type(0.0)
+    for tile in range(tiles.shape[0]):
+        for j in range(tiles.shape[1]):
+            for lane in range(LANES):
+                x = tiles[tile, j, lane]
+                hidden[tile, lane] += zero if x == x else one
+
+
+@lanewise
+def to_seen_logits(values, hidden, memories):
+    """Turn squared distances over the seen coordinates into logits, in place."""
+    for tile in range(values.shape[0]):
+        for k in range(memories.log_weights.shape[0]):
+            lanes = values[tile, k]
+            for lane in range(LANES):
+                lanes[lane] = logit(k, lanes[lane], hidden[tile, lane], memories)
+
+
+@lanewise
+def to_seen_pulls(p, w, squared, hidden, memories):
+    """Turn posteriors into u = w p g, in place, and squared distances into u times."""
+    for tile in range(p.shape[0]):
+        for k in range(memories.log_weights.shape[0]):
+            posteriors, squares = p[tile, k], squared[tile, k]
+            for lane in range(LANES):
+                scaled, n_hidden = memories.beta * squares[lane], hidden[tile, lane]
+                n_seen = memories.dimension - n_hidden
+                g = weight(memories.energy, scaled, n_seen, n_hidden)
+                posteriors[lane] *= w[tile, lane] * g
+                squares[lane] *= posteriors[lane]
 
 
 def seen_expectation(rows, weights, memories, pulled):
     """As `expectation`, over the seen coordinates; the sums of u are (K, D)."""
     n_clusters, n_features = memories.centers.shape
     tiles = load(rows)
-    p, squared, pulls = _seen_logits(tiles, n_features, memories)
+    u, squared, hidden = _seen_logits(tiles, memories)
     w, evidence = load_lanes(weights, len(tiles)), np.empty_like(tiles[:, 0])
-    to_posteriors(p, n_clusters, evidence, np.empty_like(evidence[0]))
-    u = np.zeros_like(p)
-    u[:, :n_clusters] = w[:, None] * p[:, :n_clusters] * pulls
-    pulled[:] = u.sum(axis=1).ravel()[: len(pulled)]
-    squared *= u
+    to_posteriors(u, n_clusters, evidence, np.empty_like(evidence[0]))
+    counts = weighted_sums(u, w, n_clusters)
+    to_seen_pulls(u, w, squared, hidden, memories)
+    pulled[:] = u[:, :n_clusters].sum(axis=1).ravel()[: len(pulled)]
     hole, ones = np.isnan(tiles), np.ones_like(w)
-    shape = len(p[0]), len(tiles[0])
+    shape = len(u[0]), len(tiles[0])
     sums, seen = np.zeros(shape), np.zeros(shape)
     add_products(u, np.where(hole, tiles.dtype.type(0), tiles), sums)
     add_products(u, (~hole).astype(tiles.dtype), seen)
+    with np.errstate(invalid="ignore"):  # in each thread: an evidence may be -infinity
+        total = (w * evidence).sum()
     return (
-        (w * evidence).sum(),
-        weighted_sums(p, w, n_clusters),
+        total,
+        counts,
         seen[:n_clusters, :n_features],
         sums[:n_clusters, :n_features],
         weighted_sums(squared, ones, n_clusters).sum(),
@@ -224,9 +237,8 @@ def metric_logits(rows, memories, metric, out, log_determinants):
         n_hidden, log_determinants[i] = expected_holes(
             rows[i], memories, metric, scratch, squared, toward
         )
-        here = marginal(memories, n_hidden)
         for k in range(n_clusters):
-            out[i, k] = memories.log_weights[k] + log_kernel(squared[k], here)
+            out[i, k] = logit(k, squared[k], float(n_hidden), memories)
 
 
 @allocating
@@ -242,9 +254,8 @@ def metric_complete(rows, memories, metric, out):
         n_hidden, _ = expected_holes(
             rows[i], memories, metric, scratch, squared, toward
         )
-        here = marginal(memories, n_hidden)
         for k in range(n_clusters):
-            p[k] = memories.log_weights[k] + log_kernel(squared[k], here)
+            p[k] = logit(k, squared[k], float(n_hidden), memories)
         softmax(p)
         mean[:n_hidden] = 0.0
         for k in range(n_clusters):
@@ -279,15 +290,16 @@ def metric_expectation(rows, weights, memories, metric, pulled):
             rows[i], memories, metric, scratch, squared, toward
         )
         determinants += weights[i] * log_determinant
-        here = marginal(memories, n_hidden)
         for k in range(n_clusters):
-            p[k] = memories.log_weights[k] + log_kernel(squared[k], here)
+            p[k] = logit(k, squared[k], float(n_hidden), memories)
         evidence += weights[i] * softmax(p)
         add_hidden_covariance(root, hidden, n_hidden, weights[i], memories, of_hidden)
         pulled[i] = 0.0
         mean[:n_hidden] = 0.0
         for k in range(n_clusters):
-            u = weights[i] * p[k] * pull(squared[k], here)
+            scaled, missing = memories.beta * squared[k], float(n_hidden)
+            seen = memories.dimension - missing
+            u = weights[i] * p[k] * weight(memories.energy, scaled, seen, missing)
             counts[k] += weights[i] * p[k]
             pulls[k] += u
             squares += u * squared[k]

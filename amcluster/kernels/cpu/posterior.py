@@ -4,11 +4,10 @@ import math
 
 import numpy as np
 
-from .. import GAUSSIAN
 from ._jit import inner, inner_lanewise, kernel, lanewise, part
 from .elementary import exp, log
+from .energies import log_kernel
 from .lanes import LANES, aligned_zeros, numbers, store
-from .likelihoods import log_kernel
 from .meetings import meet, meeting_of
 
 
@@ -43,13 +42,14 @@ def softmax(logits):
     return largest + math.log(total)
 
 
-@kernel
-def posterior_at(state, memories, out):
-    """Write p(k | state) into `out`; return the logsumexp of the logits."""
-    for k in range(out.shape[0]):
-        distance = squared_distance(state, memories.centers[k])
-        out[k] = memories.log_weights[k] + log_kernel(distance, memories)
-    return softmax(out)
+@part
+def logit(k, squared, n_hidden, memories):
+    """The logit of a memory at a squared distance over the features that are seen."""
+    n_seen = memories.dimension - n_hidden
+    scaled = memories.beta * squared
+    return memories.log_weights[k] + log_kernel(
+        memories.energy, scaled, n_seen, n_hidden
+    )
 
 
 @lanewise
@@ -58,16 +58,12 @@ def to_logits(values, memories):
 
     In place, because lanes of two arrays that may overlap would go one by one.
     """
+    none = values.dtype.type(0.0)
     for tile in range(values.shape[0]):
         for k in range(memories.log_weights.shape[0]):
             lanes = values[tile, k]
-            log_weight, beta = memories.log_weights[k], memories.beta
-            if memories.likelihood == GAUSSIAN:
-                for lane in range(LANES):
-                    lanes[lane] = log_weight - beta * lanes[lane]
-            else:
-                for lane in range(LANES):
-                    lanes[lane] = log_weight + log_kernel(lanes[lane], memories)
+            for lane in range(LANES):
+                lanes[lane] = logit(k, lanes[lane], none, memories)
 
 
 @inner_lanewise

@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .. import refuse_other_energies
 from . import memory_space
 from ._jit import kernel, part
 from .lanes import (
@@ -241,6 +242,7 @@ def there_and_back(plan, w, memories, centers, transposed, path, slopes):
 
 def reconstruction_loss(rows, weights, memories, dynamics):
     """Return the summed loss, in a tuple."""
+    refuse_other_energies(memories)
     if memory_space.pays(memories, dynamics):
         return memory_space.loss(rows, weights, memories, dynamics)
     return (there(*_outset(rows, weights, memories, dynamics)),)
@@ -248,6 +250,7 @@ def reconstruction_loss(rows, weights, memories, dynamics):
 
 def reconstruction_gradient(rows, weights, memories, dynamics):
     """Return the summed loss, d centers (K, D) and d log_weights (K,)."""
+    refuse_other_energies(memories)
     if memory_space.pays(memories, dynamics):
         return memory_space.gradient(rows, weights, memories, dynamics)
     outset = _outset(rows, weights, memories, dynamics)

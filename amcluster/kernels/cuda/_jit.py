@@ -7,6 +7,7 @@ change it back when one leaves though others are still inside.
 """
 
 import functools
+import os
 import sys
 import warnings
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import numpy as np
 from numba import config, uint64
 from numba import cuda as _cuda
 
-from ..cpu._jit import OPTIONS
+from ..cpu._cache import is_ours
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
 
@@ -66,6 +67,10 @@ def _simulated_part(function):
     return function
 
 
+def _simulated_overload(function):
+    return lambda choice: choice
+
+
 @contextmanager
 def running():
     """Around the launch of a kernel.
@@ -80,12 +85,29 @@ def running():
         yield
 
 
+def _compiled_kernel(function):
+    """A kernel; its code is kept on disk, but for energies that are not amcluster's."""
+    if os.environ.get("AMCLUSTER_NUMBA_CACHE", "1") == "0":
+        return _cuda.jit(function)
+    dispatcher = _cuda.jit(cache=True)(function)
+    save = dispatcher._cache.save_overload
+
+    def save_ours(sig, data):
+        if is_ours(sig):
+            save(sig, data)
+
+    dispatcher._cache.save_overload = save_ours
+    return dispatcher
+
+
 if SIMULATED:
     cuda, kernel, part = _Simulated(), _simulated_kernel, _simulated_part
-    view, index = part, int
+    view, index, overload = part, int, _simulated_overload
 else:
-    cuda, part = _cuda, _cuda.jit(device=True)
-    kernel = _cuda.jit(cache=OPTIONS["cache"])
+    from numba.cuda import extending
+
+    cuda, part, kernel = _cuda, _cuda.jit(device=True), _compiled_kernel
+    overload = extending.overload
     # A part that returns a view of an array: only what is put in its place may.
     view = _cuda.jit(device=True, inline="always")
     # An index that is not negative: without it numba counts negative ones from the end.

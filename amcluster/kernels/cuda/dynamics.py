@@ -1,4 +1,4 @@
-"""The state on its way: v <- v + step_size * (u - v), u the posterior mean."""
+"""The state on its way: v <- v + step_size * (u - v), as in `cpu/dynamics.py`."""
 
 import math
 
@@ -7,6 +7,7 @@ import numpy as np
 from . import memory_space
 from ._jit import cuda, kernel, part
 from ._launch import bring_back, launch, on_device, place_for
+from .energies import weighs, weight
 from .posterior import to_logits, to_posteriors
 from .tiles import (
     SHARED,
@@ -24,27 +25,55 @@ from .tiles import (
 
 
 @part
-def posterior_mean(state, memories, p, mean, shared):
-    """Write sum_k p_k(state) center_k."""
-    squares(memories.centers, state, p, shared)
-    to_logits(p, memories, p)
+def weigh(squared, n_hidden, memories, p, shared):
+    """Multiply by the weights of the energy, so that they sum to 1, or all are 0."""
+    lane, total = cuda.threadIdx.x, squared.dtype.type(0)
+    n_clusters, n_seen = memories.log_weights.shape[0], memories.dimension - n_hidden
+    for k in own(n_clusters):
+        scaled = memories.beta * squared[k, lane]
+        p[k, lane] *= weight(memories.energy, scaled, n_seen, n_hidden)
+        total += p[k, lane]
+    total = sum_of_lane(total, shared)
+    if total > squared.dtype.type(0):
+        for k in own(n_clusters):
+            p[k, lane] /= total
+    return total
+
+
+@part
+def mean_at(squared, n_hidden, memories, p, state, mean, shared):
+    """Write the mean u at squared distances; without any weight it is the state."""
+    to_logits(squared, n_hidden, memories, p)
     to_posteriors(p, memories.log_weights.shape[0], shared)
+    total = squared.dtype.type(1)
+    if weighs(memories.energy):
+        total = weigh(squared, n_hidden, memories, p, shared)
     product(memories.centers.T, p, mean, shared)
+    if total == squared.dtype.type(0):
+        lane = cuda.threadIdx.x
+        for j in own(mean.shape[0]):
+            mean[j, lane] = state[j, lane]
+
+
+@part
+def mean_of(state, memories, squared, p, mean, shared):
+    """Write the mean u of the memories that pull on a state."""
+    squares(memories.centers, state, squared, shared)
+    mean_at(squared, state.dtype.type(0), memories, p, state, mean, shared)
 
 
 @kernel
 def write_starts(rows, memories, room, of_memories, out):
     """Rows with their holes filled by what is expected, given the rest."""
     shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
-    state, p = room[cuda.blockIdx.x], of_memories[cuda.blockIdx.x]
+    state = room[cuda.blockIdx.x]
+    squared, p = of_memories[cuda.blockIdx.x, 0], of_memories[cuda.blockIdx.x, 1]
     for start in tiles_of(rows):
         x = tile_at(rows, start)
         lane, of_x = cuda.threadIdx.x, lane_of(x)
-        squares_of_seen(memories.centers, x, p, shared)
-        for k in own(p.shape[0]):
-            p[k, lane] = memories.log_weights[k] - memories.beta * p[k, lane]
-        to_posteriors(p, memories.log_weights.shape[0], shared)
-        product(memories.centers.T, p, state, shared)
+        squares_of_seen(memories.centers, x, squared, shared)
+        n_hidden = number_of_holes(x, shared)
+        mean_at(squared, n_hidden, memories, p, state, state, shared)
         for j in own(state.shape[0]):
             if x[j, of_x] == x[j, of_x]:
                 state[j, lane] = x[j, of_x]
@@ -52,13 +81,13 @@ def write_starts(rows, memories, room, of_memories, out):
 
 
 @part
-def is_complete(x, shared):
-    """Whether the row of this thread's lane has no hole."""
+def number_of_holes(x, shared):
+    """How many values of this thread's lane are not seen."""
     n_holes, lane = shared.dtype.type(0), lane_of(x)
     for j in own(x.shape[0]):
         if x[j, lane] != x[j, lane]:
             n_holes += shared.dtype.type(1)
-    return sum_of_lane(n_holes, shared) == 0
+    return sum_of_lane(n_holes, shared)
 
 
 @part
@@ -86,19 +115,20 @@ def write_rest(
     """Where the states rest, and how far they still would have moved."""
     shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
     block, lane, zero = cuda.blockIdx.x, cuda.threadIdx.x, rows.dtype.type(0)
-    state, mean, p = room[block, 0], room[block, 1], of_memories[block]
+    state, mean = room[block, 0], room[block, 1]
+    squared, p = of_memories[block, 0], of_memories[block, 1]
     for start in tiles_of(rows):
         x = tile_at(rows, start)
-        complete = dynamics.holes and is_complete(x, shared)
+        complete = dynamics.holes and number_of_holes(x, shared) == zero
         fill(starts, start, state)
         step, moved, t = dynamics.step_size, rows.dtype.type(np.inf), 0
         moving = np.int32(dynamics.n_steps)
         while moving:
-            posterior_mean(state, memories, p, mean, shared)
-            squared = move(x, complete, dynamics, mean, step, state)
-            squared = sum_of_lane(squared, shared)
+            mean_of(state, memories, squared, p, mean, shared)
+            length = move(x, complete, dynamics, mean, step, state)
+            length = sum_of_lane(length, shared)
             if step > zero:
-                moved = math.sqrt(squared)
+                moved = math.sqrt(length)
             if moved <= tolerance:
                 step = zero
             t += 1
@@ -113,15 +143,16 @@ def write_rest(
 def write_trajectory(rows, starts, memories, dynamics, room, of_memories, out):
     """The states of each row, from where it starts."""
     shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
-    block = cuda.blockIdx.x
-    state, mean, p = room[block, 0], room[block, 1], of_memories[block]
+    block, zero = cuda.blockIdx.x, rows.dtype.type(0)
+    state, mean = room[block, 0], room[block, 1]
+    squared, p = of_memories[block, 0], of_memories[block, 1]
     for start in tiles_of(rows):
         x = tile_at(rows, start)
-        complete = dynamics.holes and is_complete(x, shared)
+        complete = dynamics.holes and number_of_holes(x, shared) == zero
         fill(starts, start, state)
         store(state, start, out[:, 0])
         for t in range(dynamics.n_steps):
-            posterior_mean(state, memories, p, mean, shared)
+            mean_of(state, memories, squared, p, mean, shared)
             move(x, complete, dynamics, mean, dynamics.step_size, state)
             store(state, start, out[:, t + 1])
 
@@ -133,7 +164,7 @@ def starts_of(rows, memories, dynamics, there):
     n_clusters, n_features = memories.centers.shape
     launch(
         *(write_starts, rows, memories),
-        room=[(n_features,), (n_clusters,)],
+        room=[(n_features,), (2, n_clusters)],
         out=[there],
     )
     return there
@@ -146,7 +177,7 @@ def trajectory(rows, memories, dynamics, out):
     starts = starts_of(rows, memories, dynamics, there[:, 0])
     launch(
         *(write_trajectory, rows, starts, memories, dynamics),
-        room=[(2, n_features), (n_clusters,)],
+        room=[(2, n_features), (2, n_clusters)],
         out=[there],
     )
     bring_back(there, out)
@@ -172,7 +203,7 @@ def rest(rows, memories, dynamics, tolerance, out, shift):
     starts = starts_of(rows, memories, dynamics, there)
     launch(
         *(write_rest, rows, starts, memories, dynamics, tolerance),
-        room=[(2, n_features), (n_clusters,)],
+        room=[(2, n_features), (2, n_clusters)],
         out=[there, shift],
     )
     bring_back(there, out)

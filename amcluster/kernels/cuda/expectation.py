@@ -2,7 +2,7 @@
 
 from ._jit import cuda, kernel
 from ._launch import launch
-from .likelihoods import pull
+from .energies import weight
 from .posterior import to_logits, to_posteriors
 from .tiles import (
     LANES,
@@ -29,17 +29,19 @@ def sum_expectation(
     shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
     block, lane, number = cuda.blockIdx.x, cuda.threadIdx.x, cuda.threadIdx.y
     squared, p = room[block, 0], room[block, 1]
-    n_clusters = memories.log_weights.shape[0]
+    n_clusters, none = memories.log_weights.shape[0], rows.dtype.type(0)
     for start in tiles_of(rows):
         x, w = tile_at(rows, start), weight_of_lane(weights, start, rows.dtype)
         squares(memories.centers, x, squared, shared)
-        to_logits(squared, memories, p)
+        to_logits(squared, none, memories, p)
         of_lane = to_posteriors(p, n_clusters, shared)
         total, error = rows.dtype.type(0), rows.dtype.type(0)
         for k in own(n_clusters):
             square = squared[k, lane]
             p[k, lane] *= w
-            u = p[k, lane] * pull(square, memories)
+            scaled = memories.beta * square
+            g = weight(memories.energy, scaled, memories.dimension, none)
+            u = p[k, lane] * g
             squared[k, lane] = u
             total += u
             error += u * square

@@ -16,12 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import Memories
 from ._jit import SIMULATED, cuda, kernel, part
 from ._launch import launch, launch_on
+from .energies import weight
 from .expectation import weight_of_lane
-from .likelihoods import log_kernel, pull
-from .posterior import to_posteriors
+from .posterior import logit, to_logits, to_posteriors
 from .tiles import (
     LANES,
     PARTS,
@@ -50,36 +49,13 @@ NEGLIGIBLE = 1e-17
 
 
 @part
-def marginal(memories, n_hidden):
-    """The memories in the seen coordinates: only the Student-t exponent changes."""
-    dtype = memories.log_weights.dtype
-    return Memories(
-        memories.centers,
-        memories.log_weights,
-        memories.beta,
-        memories.likelihood,
-        memories.nu,
-        memories.exponent - dtype.type(0.5) * dtype.type(n_hidden),
-    )
-
-
-@part
-def marginal_of_lane(tile, memories):
-    """The memories in the coordinates that are seen of this thread's lane."""
-    n_hidden, lane = 0, lane_of(tile)
+def hidden_of_lane(tile, dtype):
+    """How many coordinates are not seen of this thread's lane."""
+    n_hidden, lane = dtype.type(0), lane_of(tile)
     for j in range(tile.shape[0]):
         if tile[j, lane] != tile[j, lane]:
-            n_hidden += 1
-    return marginal(memories, n_hidden)
-
-
-@part
-def to_seen_logits(squared, marginals, out):
-    """Turn squared distances into logits, each lane by its own memories."""
-    lane = cuda.threadIdx.x
-    for k in range(cuda.threadIdx.y, marginals.log_weights.shape[0], PARTS):
-        likelihood = log_kernel(squared[k, lane], marginals)
-        out[k, lane] = marginals.log_weights[k] + likelihood
+            n_hidden += dtype.type(1)
+    return n_hidden
 
 
 @kernel
@@ -90,7 +66,7 @@ def write_seen_logits(rows, memories, room, out):
     for start in tiles_of(rows):
         x = tile_at(rows, start)
         squares_of_seen(memories.centers, x, values, shared)
-        to_seen_logits(values, marginal_of_lane(x, memories), values)
+        to_logits(values, hidden_of_lane(x, rows.dtype), memories, values)
         store(values, start, out)
 
 
@@ -105,15 +81,17 @@ def sum_seen_expectation(
     n_clusters = memories.log_weights.shape[0]
     for start in tiles_of(rows):
         x, w = tile_at(rows, start), weight_of_lane(weights, start, rows.dtype)
-        marginals = marginal_of_lane(x, memories)
+        n_hidden = hidden_of_lane(x, rows.dtype)
+        n_seen = memories.dimension - n_hidden
         squares_of_seen(memories.centers, x, squared, shared)
-        to_seen_logits(squared, marginals, p)
+        to_logits(squared, n_hidden, memories, p)
         of_lane = to_posteriors(p, n_clusters, shared)
         total, error = rows.dtype.type(0), rows.dtype.type(0)
         for k in range(number, n_clusters, PARTS):
             square = squared[k, lane]
             p[k, lane] *= w
-            u = p[k, lane] * pull(square, marginals)
+            scaled = memories.beta * square
+            u = p[k, lane] * weight(memories.energy, scaled, n_seen, n_hidden)
             squared[k, lane] = u
             total += u
             error += u * square
@@ -363,10 +341,10 @@ def mean_of(weights, n_hidden, row):
 
 
 @part
-def to_logits(squared, memories, out):
-    """Write the logits at squared distances."""
+def write_logits(squared, n_hidden, memories, out):
+    """Write the logits of a row at squared distances."""
     for k in range(thread(), squared.shape[0], THREADS):
-        out[k] = memories.log_weights[k] + log_kernel(squared[k], memories)
+        out[k] = logit(k, squared[k], float(n_hidden), memories)
     cuda.syncthreads()
 
 
@@ -394,11 +372,13 @@ def softmax(logits):
 
 
 @part
-def add_pulls(weight, memories, row, counts, pulls):
+def add_pulls(w, n_hidden, memories, row, counts, pulls):
     """Write u of each memory; add it, and the weighted posterior."""
+    missing = float(n_hidden)
+    n_seen = memories.dimension - missing
     for k in range(thread(), counts.shape[0], THREADS):
-        mass = weight * row.posterior[k]
-        row.pulled[k] = mass * pull(row.squared[k], memories)
+        mass, scaled = w * row.posterior[k], memories.beta * row.squared[k]
+        row.pulled[k] = mass * weight(memories.energy, scaled, n_seen, missing)
         counts[k] += mass
         pulls[k] += row.pulled[k]
     cuda.syncthreads()
@@ -479,7 +459,7 @@ def write_metric_logits(
             few,
         )
         n_hidden = expected_holes(metric, row, shared)
-        to_logits(row.squared, marginal(memories, n_hidden), out[i])
+        write_logits(row.squared, n_hidden, memories, out[i])
         determinant = log_determinant(row.reciprocal, n_hidden, shared)
         if thread() == 0:
             log_determinants[i] = determinant
@@ -503,7 +483,7 @@ def write_completed(
             few,
         )
         n_hidden = expected_holes(metric, row, shared)
-        to_logits(row.squared, marginal(memories, n_hidden), row.posterior)
+        write_logits(row.squared, n_hidden, memories, row.posterior)
         softmax(row.posterior)
         expect(n_hidden, row)
         mean_of(row.posterior, n_hidden, row)
@@ -546,11 +526,10 @@ def sum_metric_expectation(
             few,
         )
         n_hidden = expected_holes(metric, row, shared)
-        here = marginal(memories, n_hidden)
-        to_logits(row.squared, here, row.posterior)
+        write_logits(row.squared, n_hidden, memories, row.posterior)
         of_row = softmax(row.posterior)
         determinant = log_determinant(row.reciprocal, n_hidden, shared)
-        add_pulls(weights[i], here, row, counts[block], pulls[block])
+        add_pulls(weights[i], n_hidden, memories, row, counts[block], pulls[block])
         total, square = 0.0, 0.0
         for k in range(row.pulled.shape[0]):
             total += row.pulled[k]

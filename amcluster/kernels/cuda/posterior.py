@@ -6,7 +6,7 @@ import numpy as np
 
 from ._jit import cuda, kernel, part
 from ._launch import launch
-from .likelihoods import log_kernel
+from .energies import log_kernel
 from .tiles import (
     LANES,
     PARTS,
@@ -28,12 +28,21 @@ def resolution(dtype):
 
 
 @part
-def to_logits(squared, memories, out):
-    """Turn squared distances into logits."""
+def logit(k, squared, n_hidden, memories):
+    """The logit of a memory at a squared distance over the features that are seen."""
+    n_seen = memories.dimension - n_hidden
+    scaled = memories.beta * squared
+    return memories.log_weights[k] + log_kernel(
+        memories.energy, scaled, n_seen, n_hidden
+    )
+
+
+@part
+def to_logits(squared, n_hidden, memories, out):
+    """Turn squared distances into logits; n_hidden is that of this thread's lane."""
     lane = cuda.threadIdx.x
     for k in own(memories.log_weights.shape[0]):
-        likelihood = log_kernel(squared[k, lane], memories)
-        out[k, lane] = memories.log_weights[k] + likelihood
+        out[k, lane] = logit(k, squared[k, lane], n_hidden, memories)
 
 
 @part
@@ -73,7 +82,7 @@ def write_logits(rows, memories, room, out):
     values = room[cuda.blockIdx.x]
     for start in tiles_of(rows):
         squares(memories.centers, tile_at(rows, start), values, shared)
-        to_logits(values, memories, values)
+        to_logits(values, rows.dtype.type(0), memories, values)
         store(values, start, out)
 
 
@@ -84,7 +93,7 @@ def write_posterior(rows, memories, room, out):
     values = room[cuda.blockIdx.x]
     for start in tiles_of(rows):
         squares(memories.centers, tile_at(rows, start), values, shared)
-        to_logits(values, memories, values)
+        to_logits(values, rows.dtype.type(0), memories, values)
         to_posteriors(values, memories.log_weights.shape[0], shared)
         store(values, start, out)
 
@@ -100,7 +109,7 @@ def write_label(rows, memories, room, out):
     lane, equal = cuda.threadIdx.x, resolution(rows.dtype)
     for start in tiles_of(rows):
         squares(memories.centers, tile_at(rows, start), values, shared)
-        to_logits(values, memories, values)
+        to_logits(values, rows.dtype.type(0), memories, values)
         largest = largest_logit(values, n_clusters, shared)
         if cuda.threadIdx.y == 0 and start + lane < out.shape[0]:
             k = 0
@@ -116,7 +125,7 @@ def write_log_evidence(rows, memories, room, out):
     values, row = room[cuda.blockIdx.x], cuda.threadIdx.x
     for start in tiles_of(rows):
         squares(memories.centers, tile_at(rows, start), values, shared)
-        to_logits(values, memories, values)
+        to_logits(values, rows.dtype.type(0), memories, values)
         evidence = to_posteriors(values, memories.log_weights.shape[0], shared)
         if cuda.threadIdx.y == 0 and start + row < out.shape[0]:
             out[start + row] = evidence

@@ -6,6 +6,7 @@ room of the block; `memory_space` does the same with fewer numbers.
 
 import numpy as np
 
+from .. import refuse_other_energies
 from . import memory_space
 from ._jit import cuda, kernel, part
 from ._launch import launch
@@ -61,7 +62,7 @@ def run(x, memories, dynamics, states, means, posteriors, shared):
             squares_of_seen(memories.centers, looked_at, posteriors[t], shared)
         else:
             squares(memories.centers, states[t], posteriors[t], shared)
-        to_logits(posteriors[t], memories, posteriors[t])
+        to_logits(posteriors[t], zero, memories, posteriors[t])
         to_posteriors(posteriors[t], n_clusters, shared)
         product(memories.centers.T, posteriors[t], means[t], shared)
         for j in own(n_features):
@@ -216,6 +217,7 @@ def room_of(memories, dynamics):
 
 def reconstruction_loss(rows, weights, memories, dynamics):
     """Return the summed loss, in a tuple."""
+    refuse_other_energies(memories)
     if memory_space.pays(memories, dynamics):
         return memory_space.loss(rows, weights, memories, dynamics)
     (losses,) = launch(
@@ -228,6 +230,7 @@ def reconstruction_loss(rows, weights, memories, dynamics):
 
 def reconstruction_gradient(rows, weights, memories, dynamics):
     """Return the summed loss, d centers (K, D) and d log_weights (K,)."""
+    refuse_other_energies(memories)
     if memory_space.pays(memories, dynamics):
         return memory_space.gradient(rows, weights, memories, dynamics)
     shape = n_clusters, n_features = memories.centers.shape
