@@ -42,10 +42,10 @@ class CLAMELBOClusterer(SeededClusterer):
     n_clusters : int, default=8
         Number of memories.
 
-    likelihood : {"gaussian", "student_t", "laplace", "epanechnikov", \
+    likelihood : {"gaussian", "student_t", "cauchy", "laplace", "epanechnikov", \
             "biweight", "uniform"} or energy, default="gaussian"
         Distribution of the rows about a memory; the guide has the formulas.
-        "student_t" and "laplace" have heavy tails, so that outliers pull
+        "student_t", "cauchy" and "laplace" have heavy tails, so that outliers pull
         less. They learn twice for each start, from seeds of all rows and from seeds
         that leave out the farthest tenth, which may be outliers or a small cluster, and
         keep the lower free energy. "epanechnikov", "biweight" and "uniform" are

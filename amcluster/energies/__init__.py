@@ -7,6 +7,7 @@ it is registered: see `register`.
 
 from ._registry import ENERGIES, register, resolve
 from .biweight import Biweight
+from .cauchy import Cauchy
 from .epanechnikov import Epanechnikov
 from .gaussian import Gaussian
 from .laplace import Laplace
@@ -16,6 +17,7 @@ from .uniform import Uniform
 __all__ = [
     "ENERGIES",
     "Biweight",
+    "Cauchy",
     "Epanechnikov",
     "Gaussian",
     "Laplace",
