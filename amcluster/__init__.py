@@ -1,16 +1,16 @@
 """Clustering with associative memories, compatible with scikit-learn."""
 
-from ._clam import CLAMClusterer
-from ._compile import compile
-from ._crp import CRPAssociativeClusterer
-from ._displays import (
+from .clusterers.clam import CLAMClusterer
+from .clusterers.crp import CRPAssociativeClusterer
+from .clusterers.elbo import CLAMELBOClusterer
+from .compilation import compile
+from .displays import (
     AssignmentDisplay,
     EnergyLandscapeDisplay,
     MemoryDisplay,
     ObjectiveDisplay,
 )
-from ._elbo import CLAMELBOClusterer
-from ._imputer import AssociativeImputer
+from .imputation.imputer import AssociativeImputer
 
 __all__ = [
     "AssignmentDisplay",

@@ -19,7 +19,7 @@ import numpy as np
 from speed import N_STEPS, STEP_SIZE, draw
 
 from amcluster import CLAMClusterer, CLAMELBOClusterer
-from amcluster._devices import device_named
+from amcluster.execution.select import device_named
 from amcluster.kernels import Dynamics, Memories
 
 try:

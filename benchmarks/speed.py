@@ -39,7 +39,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 
 from amcluster import CLAMClusterer, CLAMELBOClusterer
-from amcluster._blocks import n_threads, rows_of, sum_over
+from amcluster.execution.threads import n_threads, rows_of, sum_over
 from amcluster.kernels import Dynamics, Memories, target
 
 try:

@@ -131,7 +131,7 @@ def test_retrieve_says_when_states_still_move():
 
 def test_memory_of_a_fit_and_a_predict_is_bounded_by_blocks(X, monkeypatch):
     """No array of all rows by all memories: `predict` sees blocks only."""
-    from amcluster import _blocks
+    from amcluster.execution import threads as _blocks
     from amcluster.kernels import cpu
 
     seen = []

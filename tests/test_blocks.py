@@ -20,11 +20,11 @@ from amcluster import (
     CLAMClusterer,
     CLAMELBOClusterer,
     CRPAssociativeClusterer,
-    _blocks,
-    _missing,
 )
-from amcluster._blocks import blas_in_one_thread, rows_of, sum_over
+from amcluster.execution import threads as _blocks
+from amcluster.execution.threads import blas_in_one_thread, rows_of, sum_over
 from amcluster.kernels import Dynamics, Memories, target
+from amcluster.learning import missing as _missing
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(1000, 3))
@@ -128,7 +128,7 @@ def test_layouts_agree_and_are_compiled_once():
     read_only = X.copy()
     read_only.flags.writeable = False
     strided = np.repeat(X, 2, axis=1)[:, ::2]
-    kernel = importlib.import_module("amcluster.kernels.cpu.posterior").posterior_tiles
+    kernel = importlib.import_module("amcluster.kernels.cpu.reduce").posterior_tiles
     compiled = len(kernel.signatures)
     for layout in (np.asfortranarray(X), read_only, strided):
         np.testing.assert_array_equal(proba(layout), expected)

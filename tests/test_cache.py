@@ -287,7 +287,8 @@ import numpy as np
 root, *dtypes = sys.argv[1:]
 sys.modules["amcluster"] = types.ModuleType("amcluster")  # without scikit-learn
 sys.modules["amcluster"].__path__ = [root + "/amcluster"]
-from amcluster.kernels.cpu import _cache, lanes
+from amcluster.kernels.cpu import _cache
+from amcluster.kernels.cpu import tiles as lanes
 for dtype in dtypes:
     rows, tiles = np.ones((5, 3), dtype), np.empty((1, 3, 128), dtype)
     lanes.fill(rows, tiles)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from amcluster._canonical import distinct_rows
+from amcluster.rows.distinct import distinct_rows
 
 rng = np.random.default_rng(0)
 TIED = rng.integers(0, 3, size=(200, 4)).astype(float)

@@ -13,9 +13,9 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import GridSearchCV, KFold
 
 from amcluster import CLAMClusterer
-from amcluster._canonical import distinct_rows
-from amcluster._reconstruction import Reconstruction
 from amcluster.kernels import Memories
+from amcluster.learning.reconstruction import Reconstruction
+from amcluster.rows.distinct import distinct_rows
 
 from .conftest import REAL_SETS
 

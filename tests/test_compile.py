@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 import amcluster
-from amcluster import AssociativeImputer, _compile
+from amcluster import AssociativeImputer, compilation
 
 # Estimators and data that the module does not try, and all that can be asked of them.
 AFTERWARDS = """
 import warnings
 import numpy as np
 import amcluster
-from amcluster._compile import METHODS
+from amcluster.compilation import METHODS
 from amcluster.kernels.cpu import _cache
 
 amcluster.compile(verbose=False)
@@ -83,7 +83,7 @@ def used(monkeypatch):
     def use(model, X):
         used.append((type(model).__name__, X.dtype.name))
 
-    monkeypatch.setattr(_compile, "use", use)
+    monkeypatch.setattr(compilation, "use", use)
     return used
 
 
@@ -104,7 +104,7 @@ def test_what_is_asked_for(used, dtypes, estimators):
 
 def test_instances_are_used_as_they_are(monkeypatch):
     tables = []
-    monkeypatch.setattr(_compile, "use", lambda model, X: tables.append((model, X)))
+    monkeypatch.setattr(compilation, "use", lambda model, X: tables.append((model, X)))
     laplace = amcluster.CLAMELBOClusterer(2, likelihood="laplace")
     amcluster.compile("float32", laplace, verbose=False)
     assert tables

@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
-from amcluster._canonical import DistinctRows, distinct_rows
-from amcluster._coarsening import SoftObjective
-from amcluster._coordinates import (
+from amcluster.kernels import Memories
+from amcluster.nonparametric.coordinates import (
     HoledRows,
     coordinates,
     expectation,
     filled_rows,
     labels,
 )
-from amcluster._metric import LearnedMetric
-from amcluster._nonparametric import ChineseRestaurant, Grown, Nonparametric
-from amcluster.kernels import Memories
+from amcluster.nonparametric.model import ChineseRestaurant, Grown, Nonparametric
+from amcluster.nonparametric.soft import SoftObjective
+from amcluster.rows.distinct import DistinctRows, distinct_rows
+from amcluster.spaces.metric import LearnedMetric
 
 from .reference import EStepWithHoles
 

@@ -12,11 +12,13 @@ from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score, roc_auc_score
 
-from amcluster import CLAMClusterer, CRPAssociativeClusterer, _coarsening, _landscape
-from amcluster._canonical import DistinctRows, distinct_rows
-from amcluster._metric import LearnedMetric
-from amcluster._nonparametric import ChineseRestaurant, Grown, Nonparametric
-from amcluster._stream import decayed, follow
+from amcluster import CLAMClusterer, CRPAssociativeClusterer
+from amcluster.nonparametric import landscape as _landscape
+from amcluster.nonparametric import soft as _coarsening
+from amcluster.nonparametric.model import ChineseRestaurant, Grown, Nonparametric
+from amcluster.nonparametric.stream import decayed, follow
+from amcluster.rows.distinct import DistinctRows, distinct_rows
+from amcluster.spaces.metric import LearnedMetric
 
 from .conftest import REAL_SETS
 

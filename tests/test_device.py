@@ -22,12 +22,12 @@ from amcluster import (
     CLAMClusterer,
     CLAMELBOClusterer,
     CRPAssociativeClusterer,
-    _devices,
 )
-from amcluster._canonical import distinct_rows
-from amcluster._devices import CPU, device_named
-from amcluster._seeding import k_means, partition_rows
+from amcluster.execution import select as _devices
+from amcluster.execution.select import CPU, device_named
 from amcluster.kernels import Memories
+from amcluster.learning.seeding import k_means, partition_rows
+from amcluster.rows.distinct import distinct_rows
 
 ROOT = Path(__file__).parents[1]
 PLACES = np.array([[0.0, 0.0], [6.0, 1.0], [2.0, 7.0]])
@@ -62,11 +62,11 @@ METHODS = (
 @pytest.fixture(autouse=True)
 def few_rows(monkeypatch):
     """A short way to the CRP's memories, and few swaps of seeds."""
-    monkeypatch.setattr("amcluster._coarsening.ROWS_PER_MEMORY", 5)
-    monkeypatch.setattr("amcluster._coarsening.SETTLING_STEPS", 4)
-    monkeypatch.setattr("amcluster._noise.STEPS", 1)
-    monkeypatch.setattr("amcluster._noise.SETTLING_STEPS", 2)
-    monkeypatch.setattr("amcluster._seeding.SWAP_FAILURES", 2)
+    monkeypatch.setattr("amcluster.nonparametric.soft.ROWS_PER_MEMORY", 5)
+    monkeypatch.setattr("amcluster.nonparametric.soft.SETTLING_STEPS", 4)
+    monkeypatch.setattr("amcluster.nonparametric.column_noise.STEPS", 1)
+    monkeypatch.setattr("amcluster.nonparametric.column_noise.SETTLING_STEPS", 2)
+    monkeypatch.setattr("amcluster.learning.seeding.SWAP_FAILURES", 2)
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def gpu():
 @pytest.fixture
 def small_gpu(monkeypatch):
     """One without room for any array: rows come in blocks of five."""
-    from amcluster import _cuda
+    from amcluster.execution import cuda as _cuda
 
     monkeypatch.setattr(_cuda, "free_memory", lambda: 0)
     monkeypatch.setattr(_cuda, "BUFFER_BYTES", 5 * X[0].nbytes)
@@ -195,7 +195,7 @@ def test_results_that_do_not_fit_come_in_blocks(gpu, monkeypatch):
     rows = np.ones((12, 2))
     gpu._kept(rows)
     monkeypatch.setattr(gpu, "_room", rows.nbytes + 100)
-    monkeypatch.setattr("amcluster._cuda.BUFFER_BYTES", 400)
+    monkeypatch.setattr("amcluster.execution.cuda.BUFFER_BYTES", 400)
     for out, n_blocks in ((np.empty(12), 1), (np.empty((12, 25)), 6)):
         blocks = list(gpu._blocks(rows, (out,)))
         assert len(blocks) == n_blocks
@@ -206,7 +206,7 @@ def test_results_that_do_not_fit_come_in_blocks(gpu, monkeypatch):
 @pytest.fixture
 def sent(monkeypatch):
     """Shapes of the arrays that are sent to the GPU as a whole."""
-    from amcluster import _cuda
+    from amcluster.execution import cuda as _cuda
 
     shapes, send = [], _cuda.cuda.to_device
 
@@ -330,7 +330,7 @@ def test_estimators_on_a_real_gpu(dtype, holes):
 
 @pytest.mark.gpu
 def test_streaming_on_a_real_gpu(monkeypatch):
-    from amcluster import _cuda
+    from amcluster.execution import cuda as _cuda
 
     rng = np.random.default_rng(0)
     rows, weights = rng.normal(size=(1_000_000, 8)), rng.uniform(size=1_000_000)

@@ -10,10 +10,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score, pairwise_distances_argmin_min
 from sklearn.mixture import GaussianMixture
 
-from amcluster import CLAMELBOClusterer, _elbo
-from amcluster._flow import flow
-from amcluster._free_energy import lower
-from amcluster._spread import ledoit_wolf_intensity
+from amcluster import CLAMELBOClusterer
+from amcluster.clusterers import elbo as _elbo
+from amcluster.learning.em import lower
+from amcluster.learning.posterior_flow import flow
+from amcluster.spaces.covariance import ledoit_wolf_intensity
 
 from .conftest import REAL_SETS
 

@@ -5,11 +5,11 @@ import pytest
 from numpy.linalg import LinAlgError
 
 from amcluster import CLAMELBOClusterer
-from amcluster._canonical import distinct_rows
-from amcluster._extrapolation import ahead
-from amcluster._free_energy import FreeEnergy, Mixture, leap, lower
-from amcluster._spread import Isotropic, Shared
 from amcluster.energies import resolve
+from amcluster.learning.em import FreeEnergy, Mixture, leap, lower
+from amcluster.learning.squarem import ahead
+from amcluster.rows.distinct import distinct_rows
+from amcluster.spaces.covariance import Isotropic, Shared
 
 CENTERS = np.array([[0.0, 1.0], [3.0, -1.0], [-2.0, 0.5]])
 AWAY = np.array([[0.3, -0.1], [0.2, 0.4], [-0.1, 0.2]])

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
-from amcluster._canonical import distinct_rows
-from amcluster._free_energy import FreeEnergy, Mixture, lower
-from amcluster._spread import Isotropic, Shared
 from amcluster.energies import Gaussian, StudentT
+from amcluster.learning.em import FreeEnergy, Mixture, lower
+from amcluster.rows.distinct import distinct_rows
+from amcluster.spaces.covariance import Isotropic, Shared
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(60, 3)) + 2 * rng.integers(0, 2, size=(60, 1))

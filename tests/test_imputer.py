@@ -14,8 +14,9 @@ from sklearn.model_selection import KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from amcluster import AssociativeImputer, CLAMClusterer, _imputer
-from amcluster._relations import fulfil
+from amcluster import AssociativeImputer, CLAMClusterer
+from amcluster.imputation import imputer as _imputer
+from amcluster.imputation.relations import fulfil
 
 from .test_missing import hide
 
@@ -420,8 +421,8 @@ def test_what_skops_has_to_trust(tmp_path):
     skops.dump(imputer, tmp_path / "imputer.skops")
     ours = skops.get_untrusted_types(file=tmp_path / "imputer.skops")
     assert ours == [
-        "amcluster._elbo.CLAMELBOClusterer",
-        "amcluster._imputer.AssociativeImputer",
+        "amcluster.clusterers.elbo.CLAMELBOClusterer",
+        "amcluster.imputation.imputer.AssociativeImputer",
     ]
     restored = skops.load(tmp_path / "imputer.skops", trusted=ours)
     np.testing.assert_array_equal(restored.transform(holed), imputer.transform(holed))

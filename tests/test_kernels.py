@@ -9,7 +9,9 @@ from scipy.special import logsumexp, softmax
 
 from amcluster.energies import StudentT
 from amcluster.kernels import Dynamics, Memories, Metric, target
-from amcluster.kernels.cpu import elementary, expansion, meetings, memory_space
+from amcluster.kernels.cpu import elementary, expansion
+from amcluster.kernels.cpu import gram_dynamics as memory_space
+from amcluster.kernels.cpu import pairwise as meetings
 
 from . import reference
 

@@ -12,12 +12,12 @@ from sklearn.metrics.pairwise import nan_euclidean_distances
 from sklearn.utils import get_tags
 
 from amcluster import CLAMClusterer, CLAMELBOClusterer, CRPAssociativeClusterer
-from amcluster._canonical import distinct_rows
-from amcluster._free_energy import Mixture
-from amcluster._missing import FreeEnergyWithHoles, has_holes, look_finite
-from amcluster._seeding import partition_rows
-from amcluster._spread import Isotropic, first_shared
 from amcluster.energies import resolve
+from amcluster.learning.em import Mixture
+from amcluster.learning.missing import FreeEnergyWithHoles, has_holes, look_finite
+from amcluster.learning.seeding import partition_rows
+from amcluster.rows.distinct import distinct_rows
+from amcluster.spaces.covariance import Isotropic, first_shared
 
 from .conftest import REAL_SETS
 

@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 from scipy.special import digamma, gammaln, log_softmax, logsumexp
 from scipy.stats import multivariate_normal
 
-from amcluster import _collapsed
-from amcluster._canonical import DistinctRows
-from amcluster._coarsening import SoftObjective
-from amcluster._collapsed import Collapsed, Tables, lower, merge_all, split_all
-from amcluster._landscape import Landscape
-from amcluster._nonparametric import ChineseRestaurant, Grown, Nonparametric
-from amcluster._stream import follow
 from amcluster.kernels import target
 from amcluster.kernels.cpu.crp import flows_to_base
+from amcluster.nonparametric import hard as _collapsed
+from amcluster.nonparametric.hard import Collapsed, Tables, lower, merge_all, split_all
+from amcluster.nonparametric.landscape import Landscape
+from amcluster.nonparametric.model import ChineseRestaurant, Grown, Nonparametric
+from amcluster.nonparametric.soft import SoftObjective
+from amcluster.nonparametric.stream import follow
+from amcluster.rows.distinct import DistinctRows
 
 from . import reference
 

@@ -6,9 +6,8 @@ from scipy.special import polygamma
 from scipy.stats import special_ortho_group
 from sklearn.covariance import ledoit_wolf
 
-from amcluster._canonical import distinct_rows
-from amcluster._coordinates import coordinates, filled_rows
-from amcluster._preparation import (
+from amcluster.nonparametric.coordinates import coordinates, filled_rows
+from amcluster.nonparametric.noise import (
     Residuals,
     SeenResiduals,
     _whitening,
@@ -17,6 +16,7 @@ from amcluster._preparation import (
     effective_dimension,
     prepare,
 )
+from amcluster.rows.distinct import distinct_rows
 
 
 def prepared(X, weights=None, learn_metric=True):

@@ -23,9 +23,9 @@ from amcluster import (
     CLAMClusterer,
     CLAMELBOClusterer,
     CRPAssociativeClusterer,
-    _blocks,
 )
-from amcluster._blocks import sum_over
+from amcluster.execution import threads as _blocks
+from amcluster.execution.threads import sum_over
 from amcluster.kernels import Dynamics, Memories, target
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -5,10 +5,10 @@ import pytest
 from scipy.optimize import approx_fprime
 from scipy.special import softmax
 
-from amcluster._canonical import distinct_rows
-from amcluster._reconstruction import Reconstruction, feature_folds
-from amcluster._solvers import SEARCH_PATIENCE, Best, adam, lbfgs
 from amcluster.kernels import Memories
+from amcluster.learning.reconstruction import Reconstruction, feature_folds
+from amcluster.learning.solvers import SEARCH_PATIENCE, Best, adam, lbfgs
+from amcluster.rows.distinct import distinct_rows
 
 from . import reference
 

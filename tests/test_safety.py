@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from amcluster import CLAMClusterer, CRPAssociativeClusterer, _blocks
+from amcluster import CLAMClusterer, CRPAssociativeClusterer
+from amcluster.execution import threads as _blocks
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -158,7 +159,9 @@ import numpy as np
 from amcluster import CLAMELBOClusterer
 X = np.random.default_rng(0).normal(size=(300, 5))
 print(CLAMELBOClusterer(7, init=X[:7], n_init=1).fit(X).predict_proba(X).tobytes())
-from amcluster.kernels.cpu import expectation, lanes, posterior
+from amcluster.kernels.cpu import expectation
+from amcluster.kernels.cpu import tiles as lanes
+from amcluster.kernels.cpu import reduce as posterior
 kernels = [kernel for module in (expectation, lanes, posterior)
            for kernel in vars(module).values() if hasattr(kernel, "stats")]
 print(sum(sum(kernel.stats.cache_misses.values()) for kernel in kernels))

@@ -6,9 +6,8 @@ from scipy.spatial.distance import cdist
 from scipy.stats import chisquare
 from sklearn.cluster import KMeans
 
-from amcluster import _seeding
-from amcluster._canonical import distinct_rows
-from amcluster._seeding import (
+from amcluster.learning import seeding as _seeding
+from amcluster.learning.seeding import (
     draw,
     hard_phase,
     k_means_plus_plus,
@@ -17,6 +16,7 @@ from amcluster._seeding import (
     seed,
     swap_search,
 )
+from amcluster.rows.distinct import distinct_rows
 
 
 def rows_from(X):

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from amcluster._canonical import distinct_rows
-from amcluster._metric import column_units
-from amcluster._seeding import partition_rows
-from amcluster._spread import Isotropic, Shared, span, within_units
+from amcluster.learning.seeding import partition_rows
+from amcluster.rows.distinct import distinct_rows
+from amcluster.spaces.covariance import Isotropic, Shared, span, within_units
+from amcluster.spaces.metric import column_units
 
 rng = np.random.default_rng(0)
 VALUES = rng.normal(size=(30, 4)) * [1.0, 2.0, 0.5, 1.0]

@@ -8,10 +8,10 @@ A kernel is a pure function of one block of rows, in one of two forms::
 Sums over any split of the rows add up to the sums over all of them, so that threads,
 streams and other devices run the same code. Arrays are `plain`, blocks float32 or
 float64; memories and settings come in the dtype of the rows, weights and returned sums
-in float64. Kernels for the CPU are serial: `amcluster._blocks` runs them on threads.
+in float64. Kernels for the CPU are serial: `amcluster.execution.threads` runs them.
 
 Kernels for a GPU also take arrays that lie there, as rows, weights and `out`;
-`amcluster._cuda` runs them.
+`amcluster.execution.cuda` runs them.
 
 Rows with holes travel as blocks with NaN, to kernels of their own. In a learned metric
 those take a `Metric` too, compute in float64, and are given memories in float64.

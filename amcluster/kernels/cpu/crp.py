@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from ._jit import allocating, kernel
-from .posterior import squared_distance
+from .reduce import squared_distance
 
 # A flow that has not come to rest after this many steps is between two memories.
 FLOW_STEPS = 1000

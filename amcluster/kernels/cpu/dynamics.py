@@ -9,11 +9,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import memory_space
+from ..cpu import gram_dynamics
 from ._jit import allocating, inner, inner_lanewise, kernel
 from .energies import weighs, weight
 from .expansion import expanded, expands
-from .lanes import (
+from .missing import fill_zeros, seen_squares
+from .reduce import (
+    logit,
+    softmax,
+    squared_distance,
+    to_exponentials,
+    to_logits,
+)
+from .tiles import (
     LANES,
     aligned_zeros,
     fill_tile,
@@ -21,14 +29,6 @@ from .lanes import (
     product,
     squares,
     store,
-)
-from .missing import fill_zeros, seen_squares
-from .posterior import (
-    logit,
-    softmax,
-    squared_distance,
-    to_exponentials,
-    to_logits,
 )
 
 
@@ -98,8 +98,8 @@ def trajectory(rows, memories, dynamics, out):
 def retrieve(rows, memories, dynamics, out):
     """Write the last state v(T) into out (n_rows, n_features)."""
     shift, never = np.empty(rows.shape[0], rows.dtype), rows.dtype.type(-1)
-    if memory_space.pays(memories, dynamics):
-        memory_space.retrieve(rows, memories, dynamics, out)
+    if gram_dynamics.pays(memories, dynamics):
+        gram_dynamics.retrieve(rows, memories, dynamics, out)
     elif dynamics.holes:
         rest_with_holes(rows, memories, dynamics, never, out, shift)
     else:

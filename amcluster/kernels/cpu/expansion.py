@@ -7,7 +7,7 @@ already. But inner products cancel where differences would not.
 import numpy as np
 
 from ...energies import Gaussian
-from .lanes import padded_matrix
+from .tiles import padded_matrix
 
 # What that may cost, in nats.
 LOGIT_ERROR = 1e-3

@@ -6,7 +6,8 @@ import numpy as np
 
 from ._jit import kernel, lanewise, part
 from .energies import weight
-from .lanes import (
+from .reduce import to_logits, to_posteriors
+from .tiles import (
     LANES,
     add_products,
     aligned_zeros,
@@ -18,7 +19,6 @@ from .lanes import (
     take,
     times,
 )
-from .posterior import to_logits, to_posteriors
 
 # Rows that are so few are projected one by one, not as lanes.
 FEW = 16

@@ -17,7 +17,8 @@ import numpy as np
 
 from ._jit import allocating, kernel, lanewise
 from .energies import weight
-from .lanes import (
+from .reduce import logit, softmax, to_posteriors
+from .tiles import (
     LANES,
     add_products,
     load,
@@ -28,7 +29,6 @@ from .lanes import (
     store,
     weighted_sums,
 )
-from .posterior import logit, softmax, to_posteriors
 
 # A posterior less than this adds nothing that rounding leaves of the others.
 NEGLIGIBLE = 1e-17

@@ -26,10 +26,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import refuse_other_energies
-from . import memory_space
+from ...kernels import refuse_other_energies
+from ..cpu import gram_dynamics
 from ._jit import kernel, part
-from .lanes import (
+from .gram_dynamics import damp, to_limits, weighted_square
+from .reduce import to_exponentials, to_logits
+from .tiles import (
     LANES,
     add_products,
     add_weighted,
@@ -41,8 +43,6 @@ from .lanes import (
     squares,
     squares_of_seen,
 )
-from .memory_space import damp, to_limits, weighted_square
-from .posterior import to_exponentials, to_logits
 
 
 class Plan(NamedTuple):
@@ -243,16 +243,16 @@ def there_and_back(plan, w, memories, centers, transposed, path, slopes):
 def reconstruction_loss(rows, weights, memories, dynamics):
     """Return the summed loss, in a tuple."""
     refuse_other_energies(memories)
-    if memory_space.pays(memories, dynamics):
-        return memory_space.loss(rows, weights, memories, dynamics)
+    if gram_dynamics.pays(memories, dynamics):
+        return gram_dynamics.loss(rows, weights, memories, dynamics)
     return (there(*_outset(rows, weights, memories, dynamics)),)
 
 
 def reconstruction_gradient(rows, weights, memories, dynamics):
     """Return the summed loss, d centers (K, D) and d log_weights (K,)."""
     refuse_other_energies(memories)
-    if memory_space.pays(memories, dynamics):
-        return memory_space.gradient(rows, weights, memories, dynamics)
+    if gram_dynamics.pays(memories, dynamics):
+        return gram_dynamics.gradient(rows, weights, memories, dynamics)
     outset = _outset(rows, weights, memories, dynamics)
     shape, n_clusters = padded_matrix(memories.centers).shape, len(memories.centers)
     slopes = Slopes(

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ._jit import inner, kernel
-from .lanes import LANES, aligned_zeros, numbers
-from .meetings import meet, meeting_of
+from .pairwise import meet, meeting_of
+from .tiles import LANES, aligned_zeros, numbers
 
 
 def potentials(rows, weights, memories, holes, closest, nearer):

@@ -13,8 +13,8 @@ from .missing import (
     seen_expectation,
     seen_logits,
 )
-from .posterior import label, log_evidence, logits, posterior, squared_error
 from .reconstruction import reconstruction_gradient, reconstruction_loss
+from .reduce import label, log_evidence, logits, posterior, squared_error
 from .seeding import nearest, potentials, swap_costs
 
 __all__ = [

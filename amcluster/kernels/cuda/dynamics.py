@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 
-from . import memory_space
+from ..cuda import gram_dynamics
 from ._jit import cuda, kernel, part
 from ._launch import bring_back, launch, on_device, place_for
 from .energies import weighs, weight
-from .posterior import to_logits, to_posteriors
+from .reduce import to_logits, to_posteriors
 from .tiles import (
     SHARED,
     fill,
@@ -185,8 +185,8 @@ def trajectory(rows, memories, dynamics, out):
 
 def retrieve(rows, memories, dynamics, out):
     """Write the last state v(T) into out (n_rows, n_features)."""
-    if memory_space.pays(memories, dynamics):
-        memory_space.retrieve(rows, memories, dynamics, out)
+    if gram_dynamics.pays(memories, dynamics):
+        gram_dynamics.retrieve(rows, memories, dynamics, out)
         return
     shift = np.empty(rows.shape[0], rows.dtype)
     rest(rows, memories, dynamics, rows.dtype.type(-1), out, shift)

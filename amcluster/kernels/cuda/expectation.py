@@ -3,7 +3,7 @@
 from ._jit import cuda, kernel
 from ._launch import launch
 from .energies import weight
-from .posterior import to_logits, to_posteriors
+from .reduce import to_logits, to_posteriors
 from .tiles import (
     LANES,
     PARTS,

@@ -20,7 +20,7 @@ from ._jit import SIMULATED, cuda, kernel, part
 from ._launch import launch, launch_on
 from .energies import weight
 from .expectation import weight_of_lane
-from .posterior import logit, to_logits, to_posteriors
+from .reduce import logit, to_logits, to_posteriors
 from .tiles import (
     LANES,
     PARTS,

@@ -6,12 +6,12 @@ room of the block; `memory_space` does the same with fewer numbers.
 
 import numpy as np
 
-from .. import refuse_other_energies
-from . import memory_space
+from ...kernels import refuse_other_energies
+from ..cuda import gram_dynamics
 from ._jit import cuda, kernel, part
 from ._launch import launch
-from .memory_space import damping_of, unit_of
-from .posterior import to_logits, to_posteriors
+from .gram_dynamics import damping_of, unit_of
+from .reduce import to_logits, to_posteriors
 from .tiles import (
     LANES,
     PARTS,
@@ -218,8 +218,8 @@ def room_of(memories, dynamics):
 def reconstruction_loss(rows, weights, memories, dynamics):
     """Return the summed loss, in a tuple."""
     refuse_other_energies(memories)
-    if memory_space.pays(memories, dynamics):
-        return memory_space.loss(rows, weights, memories, dynamics)
+    if gram_dynamics.pays(memories, dynamics):
+        return gram_dynamics.loss(rows, weights, memories, dynamics)
     (losses,) = launch(
         *(sum_loss, rows, weights, memories, dynamics),
         room=[*room_of(memories, dynamics), memories.centers.shape[1:]],
@@ -231,8 +231,8 @@ def reconstruction_loss(rows, weights, memories, dynamics):
 def reconstruction_gradient(rows, weights, memories, dynamics):
     """Return the summed loss, d centers (K, D) and d log_weights (K,)."""
     refuse_other_energies(memories)
-    if memory_space.pays(memories, dynamics):
-        return memory_space.gradient(rows, weights, memories, dynamics)
+    if gram_dynamics.pays(memories, dynamics):
+        return gram_dynamics.gradient(rows, weights, memories, dynamics)
     shape = n_clusters, n_features = memories.centers.shape
     losses, centers, seen, r = launch(
         *(sum_gradient, rows, weights, memories, dynamics),

@@ -1,0 +1,1 @@
+"""The clusterers: their parameters and how each learns."""

@@ -1,0 +1,755 @@
+"""All that an estimator can do once it has memories."""
+
+import math
+import warnings
+from abc import ABCMeta, abstractmethod
+from contextlib import contextmanager
+from functools import partial
+from numbers import Integral
+from typing import NamedTuple
+
+import numpy as np
+from scipy.spatial.distance import cdist
+from scipy.special import logsumexp
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    ClusterMixin,
+    TransformerMixin,
+)
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics.pairwise import nan_euclidean_distances
+from sklearn.utils import assert_all_finite
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ..checks import (
+    check_fits,
+    check_number,
+    check_sample_weight,
+    check_seen,
+    check_spread,
+    check_state,
+    generator_of,
+    moderate,
+)
+from ..energies import Gaussian
+from ..execution.select import device_named
+from ..execution.threads import ROW_BY_ROW, blas_in_one_thread
+from ..kernels import Dynamics, Memories
+from ..learning.missing import filled, has_holes, marginal_logits, posteriors
+from ..network import MAX_RETRIEVAL_STEPS, rest_tolerance
+from ..rows.distinct import distinct_rows
+from ..spaces.metric import LearnedMetric
+from .callbacks import CallbackSupportMixin, Task, with_callbacks
+
+# A row with values so many times those of memories is by itself when distances are
+# measured by inner products.
+FAR = 1000
+# What float32 may leave unknown of the variance about memories, before learning takes
+# float64: epsilon times the total one.
+RESOLUTION = 0.01
+
+
+class Learned(NamedTuple):
+    """What learning hands to fit."""
+
+    attributes: dict  # cluster_centers_, weights_, beta_ and more
+    history: np.ndarray  # the objective, one value an iteration
+
+
+class AssociativeClusterer(
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    ClusterMixin,
+    CallbackSupportMixin,
+    BaseEstimator,
+    metaclass=ABCMeta,
+):
+    """Base of the clusterers whose model is an associative memory.
+
+    A subclass checks its parameters and learns memories from rows; all the rest is
+    here.
+    """
+
+    @abstractmethod
+    def _check_parameters(self):
+        """Raise for a parameter that cannot be."""
+
+    @abstractmethod
+    def _n_starts(self):
+        """How often `_learn` begins anew."""
+
+    @abstractmethod
+    def _learn(self, X, rows, random_state, task):
+        """Learn from the validated X and its centred distinct rows; return Learned.
+
+        Each start is a subtask.
+        """
+
+    def fit(self, X, y=None, sample_weight=None):
+        """Learn the memories.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training data; float32 stays float32, all else becomes float64.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row; a weight of 3 is the same as three copies of the row.
+            None: all rows weigh 1.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X or sample_weight is not valid. What an earlier fit left is
+            kept.
+        """
+        with earlier_fit_kept(self), blas_in_one_thread:
+            self._check_parameters()
+            _forget_fit(self)
+            self._fit(X, y, sample_weight)
+        return self
+
+    @with_callbacks
+    def _fit(self, X, y, sample_weight):
+        X = self._validated(X)
+        weights = check_sample_weight(sample_weight, X)
+        task = Task.root(self, X, y, sample_weight, max_subtasks=self._n_starts())
+        self._fit_rows(X, weights, task)
+        task.end({})
+
+    def _fit_rows(self, X, weights, task):
+        check_fits(self.beta, "beta", X.dtype)
+        check_seen(X, weights, getattr(self, "feature_names_in_", None))
+        device = self._device()
+        rows = distinct_rows(X, self._in_range(weights))._replace(device=device)
+        check_spread(rows.values)
+        random_state = generator_of(self.random_state)
+        learned = self._learn(X, rows, random_state, task)
+        if X.dtype == np.float32 and isinstance(self.beta, str):
+            unknown = sharpness(rows, learned.attributes) * np.finfo(X.dtype).eps
+            if unknown > RESOLUTION:
+                learned = self._learned_in_float64(X, weights, learned, task)
+        vars(self).update(learned.attributes)
+        self.history_ = np.asarray(learned.history)
+        self.objective_ = float(self.history_[-1])
+        self.n_iter_ = len(self.history_)
+        self._set_labels(X, weights, device)
+        more = len(rows.values) > len(self.cluster_centers_)
+        if X.dtype == np.float32 and more and rows.total_variance > 0:
+            warn_of_rounding(rows, self.inertia_ / weights.sum())
+        self._warn_of_labels(X, weights)
+
+    def _warn_of_labels(self, X, weights):
+        """Say so if labels are not what was asked for."""
+
+    def _learned_in_float64(self, X, weights, learned, task):
+        """What is learned of the same rows in float64, in the dtypes of `learned`.
+
+        That is `learned` again where memories are as good as equal to their rows: then
+        float32 could not tell how far a row is from them.
+        """
+        eps = np.finfo(X.dtype).eps
+        X = X.astype(np.float64)
+        rows = distinct_rows(X, self._in_range(weights))
+        rows = rows._replace(device=self._device())
+        random_state = generator_of(self.random_state)
+        task = Task.silent(self, task.max_subtasks)
+        wide = self._learn(X, rows, random_state, task)
+        if sharpness(rows, wide.attributes) * eps**2 > 1:
+            return learned
+        attributes = wide.attributes.copy()
+        for name, value in learned.attributes.items():
+            if isinstance(value, np.ndarray):
+                attributes[name] = attributes[name].astype(value.dtype)
+        return wide._replace(attributes=attributes)
+
+    def _set_labels(self, X, weights, device):
+        holes, counts = has_holes(X), weights > 0
+        answer = partial(self._labels, device=device)  # which may have X already
+        if counts.all():
+            self.labels_ = labels = self._each_kind(X, holes, answer)
+        else:  # what does not count may be anywhere
+            self.labels_ = self._each_kind(self._nearer(X), holes, answer)
+            X, weights, labels = X[counts], weights[counts], self.labels_[counts]
+        memories = self._memories(X.shape[1]).astype(X.dtype)
+        if holes:
+            X = np.where(np.isnan(X), memories.centers[labels], X)
+        (inertia,) = device.sum_over(
+            *(device.kernels.squared_error, X, weights, memories),
+            out=(labels,),
+        )
+        self.inertia_ = float(inertia)
+
+    def _in_range(self, weights):
+        """Weights as learning sees them."""
+        return weights
+
+    def predict(self, X):
+        """Label of the memory with the largest posterior, for each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,), int
+            The argmax of `predict_proba`; of equal ones the first.
+        """
+        return self._each_kind(*self._checked(X), self._labels)
+
+    def predict_proba(self, X):
+        """Posterior of each memory given each row.
+
+        This is the softmax over k of the logits
+        ``log weights_[k] - beta_ * |x - cluster_centers_[k]|^2``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        responsibilities : ndarray of shape (n_samples, n_clusters)
+            Rows sum to 1; dtype of X.
+        """
+        return self._each_kind(*self._checked(X), self._posteriors)
+
+    def transform(self, X):
+        """Euclidean distance to each memory.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        distances : ndarray of shape (n_samples, n_clusters)
+            In units of X.
+        """
+        X, holes, far = self._as_given(X)
+        if not (holes or far):
+            return self._distances(X)
+        centers = np.abs(self.cluster_centers_).max() + self.beta_**-0.5
+        beyond = (np.abs(X) > FAR * centers).any(axis=1)
+        return apart(beyond, X, self._far_distances, self._distances)
+
+    def score_samples(self, X):
+        """Log density of each row.
+
+        It is the logsumexp over k of the logits
+        ``log weights_[k] - beta_ * |x - cluster_centers_[k]|^2``, plus
+        ``(n_features / 2) * log(beta_ / pi)``: that of a Gaussian mixture with
+        covariance ``I / (2 * beta_)``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        log_density : ndarray of shape (n_samples,)
+            In nats.
+        """
+        return self._each_kind(*self._checked(X), self._log_densities)
+
+    def score(self, X, y=None, sample_weight=None):
+        """Mean log density of the rows.
+
+        Comparable between models of the same data with any number of clusters and any
+        beta, so that a grid search for them means something.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row in the mean.
+
+        Returns
+        -------
+        score : float
+            In nats per row.
+        """
+        log_density = self.score_samples(X)
+        weights = moderate(check_sample_weight(sample_weight, log_density))
+        counts = weights > 0  # a log density may be -infinity
+        return float(np.average(log_density[counts], weights=weights[counts]))
+
+    def energy(self, X):
+        """Energy of each row as a state of the network.
+
+        It is ``-1 / beta_`` times the logsumexp over k of the logits
+        ``log weights_[k] - beta_ * |x - cluster_centers_[k]|^2``: Eqn 1 of [1]_ with
+        weights that sum to 1.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            States.
+
+        Returns
+        -------
+        energy : ndarray of shape (n_samples,)
+            In squared units of X.
+
+        References
+        ----------
+        .. [1] Schaeffer et al. "Associative Memory Under the Probabilistic Lens:
+           Improved Transformers & Dynamic Memory Creation", 2023.
+        """
+        return self._each_kind(*self._checked(X), self._energies)
+
+    def retrieve(self, X, n_steps=None, step_size=1.0):
+        """State of the network after its dynamics, started at each row.
+
+        A step is ``v <- v + step_size * (u - v)``, with u the mean of the memories
+        under the posterior of v; it never raises the energy. In a row with missing
+        values only those move, from where they are expected; the rest is clamped.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            States to start from.
+        n_steps : int, default=None
+            Number of steps; None: until the state rests.
+        step_size : float, default=1.0
+            In (0, 2).
+
+        Returns
+        -------
+        states : ndarray of shape (n_samples, n_features)
+            In units of X.
+        """
+        check_step_size(step_size)
+        if n_steps is not None:
+            check_number(n_steps, "n_steps", Integral, min_val=0)
+        X, holes, _ = self._as_given(X)
+        n_steps = None if n_steps is None else int(n_steps)
+        follow = partial(self._retrieved, n_steps=n_steps, step_size=step_size)
+        states, moving = self._each_kind(X, holes, follow)
+        warn_of_moving(np.count_nonzero(moving), len(X))
+        return states
+
+    def trajectory(self, X, n_steps=10, step_size=0.3):
+        """Follow the states of the network on their way from each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            States to start from.
+        n_steps : int, default=10
+            Number of steps.
+        step_size : float, default=0.3
+            In (0, 2).
+
+        Returns
+        -------
+        states : ndarray of shape (n_samples, n_steps + 1, n_features)
+            The first is the row itself.
+        """
+        check_step_size(step_size)
+        check_number(n_steps, "n_steps", Integral, min_val=0)
+        X, holes, _ = self._as_given(X)
+        follow = partial(self._paths, n_steps=int(n_steps), step_size=step_size)
+        return self._each_kind(X, holes, follow)
+
+    def complete(self, X):
+        """Fill the missing values of rows in.
+
+        A hidden value becomes its expectation, given the rest of the row: the mean over
+        memories, under the posterior of the row, of what each expects. Without a
+        learned metric that is the memory's own value; with one, the rest of the row
+        moves it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data; NaN where a value is missing.
+
+        Returns
+        -------
+        completed : ndarray of shape (n_samples, n_features)
+            What was there is untouched.
+        """
+        X, holes, far = self._as_given(X)
+        if not holes:
+            return X.copy()
+        X = X.copy()
+        hole = np.isnan(X)
+        holed = hole.any(axis=1)
+        rows = self._nearer(X[holed]) if far else X[holed]
+        with np.errstate(over="ignore"):
+            X[hole] = self._completed(rows, self._device())[hole[holed]]
+        return X
+
+    @property
+    def metric_(self):
+        """The learned metric A, of determinant 1 (n_features, n_features).
+
+        Squared distances are ``(x - y) @ A @ (x - y)``. The fit keeps its factors; each
+        look at this attribute makes the matrix of them.
+        """
+        metric = self._learned_metric()
+        if metric is None:
+            raise AttributeError(
+                f"{type(self).__name__} has metric_ after a fit with metric='learned'."
+            )
+        return metric.to_matrix()
+
+    @metric_.setter
+    def metric_(self, matrix):
+        self._metric_ = tuple(LearnedMetric.of_matrix(matrix))
+
+    @property
+    def _n_features_out(self):
+        return len(self.cluster_centers_)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def _check_X(self, X):
+        """X, checked."""
+        return self._as_given(X)[0]
+
+    def _checked(self, X):
+        """X as `_nearer`, and whether it has holes."""
+        X, holes, far = self._as_given(X)
+        return self._nearer(X) if far else X, holes
+
+    def _as_given(self, X):
+        """X, checked, and whether it has holes, and rows that may be too far away.
+
+        Its smallest and its largest value tell all three.
+        """
+        check_is_fitted(self)
+        X = self._validated(X, reset=False, ensure_all_finite=False)
+        reach = reach_of(X)
+        if X.max() < reach and X.min() > -reach:
+            return X, False, False
+        name = type(self).__name__
+        assert_all_finite(X, allow_nan=True, estimator_name=name, input_name="X")
+        return X, bool(np.isnan(X).any()), True
+
+    def _nearer(self, X):
+        """X with what is too far away brought to where squared distances are numbers.
+
+        All memories are as good as at one point, seen from there.
+        """
+        middle = self.cluster_centers_.mean(axis=0, dtype=np.float64)
+        ends = [(middle + sign * reach_of(X)).astype(X.dtype) for sign in (-1, 1)]
+        return X.clip(*ends)
+
+    def _each_kind(self, X, holes, answer):
+        """What ``answer(rows, holes)`` says of whole rows, and of those with holes.
+
+        These take another way, with another rounding. Apart, no row's answer depends on
+        the rows that it came with.
+        """
+        # What is too far away for the dtype is infinitely far away, and no warning.
+        with np.errstate(over="ignore", invalid="ignore"):
+            if not holes:
+                return answer(X, False)
+            holed = np.isnan(X).any(axis=1)
+            kinds = [partial(answer, holes=kind) for kind in (True, False)]
+            return apart(holed, X, *kinds)
+
+    def _validated(self, X, reset=True, ensure_all_finite="allow-nan"):
+        X = validate_data(
+            *(self, X),
+            dtype=[np.float64, np.float32],
+            ensure_all_finite=ensure_all_finite,
+            reset=reset,
+        )
+        if not reset:
+            self._check_state(X.shape[1])
+        return X
+
+    def _check_state(self, n_features):
+        """Raise unless the fitted attributes fit together, and rows of X."""
+        check_state(self, self._shapes(n_features), ["beta_"])
+        metric = self._learned_metric()
+        if metric is not None:
+            metric.check(n_features)
+
+    def _shapes(self, n_features):
+        """Shapes of fitted arrays, which follow from that of the memories."""
+        shape = getattr(getattr(self, "cluster_centers_", None), "shape", ())
+        n_clusters = max(1, *shape[:1], 0)
+        return {
+            "cluster_centers_": (n_clusters, n_features),
+            "weights_": (n_clusters,),
+        }
+
+    def _device(self):
+        """Where kernels run, for one call of a user."""
+        return device_named(self.device)
+
+    def _likelihood(self):
+        """The energy of the memories: how likely rows are about them."""
+        return Gaussian()
+
+    def _memories(self, n_features):
+        """The memories, in the coordinates of X."""
+        return Memories(
+            self.cluster_centers_,
+            np.log(self.weights_),
+            self.beta_,
+            self._likelihood(),
+            n_features,
+        )
+
+    def _network(self, X, device):
+        """X and the memories, in coordinates where the metric is Euclidean."""
+        memories = self._memories(X.shape[1]).astype(X.dtype)
+        X, centers = self._coordinates(device, X, memories.centers)
+        return X, memories._replace(centers=centers)
+
+    def _learned_metric(self):
+        """The learned metric; None where it is Euclidean."""
+        factors = getattr(self, "_metric_", None)
+        return None if factors is None else LearnedMetric(*factors)
+
+    def _coordinates(self, device, *arrays):
+        """Points of X in coordinates where the metric is Euclidean."""
+        metric = self._learned_metric()
+        if metric is None:
+            return arrays
+        middle = self._middle().astype(arrays[0].dtype)
+        return [metric.coordinates(points - middle, device) for points in arrays]
+
+    def _centred(self, X):
+        """X and the memories about a point in their middle, and the metric's root."""
+        memories, metric = self._memories(X.shape[1]), self._learned_metric()
+        if metric is None:
+            return X, memories, None
+        middle = self._middle()
+        memories = memories._replace(centers=memories.centers - middle)
+        return X - middle.astype(X.dtype), memories, metric.dense().matrix
+
+    def _marginal_logits(self, X, device):
+        """Logits of rows with holes, and their log normalisers."""
+        logits, log_determinants = marginal_logits(device, *self._centred(X))
+        n_seen = np.count_nonzero(~np.isnan(X), axis=1)
+        normalisers = self._likelihood().log_normaliser(
+            self.beta_, n_seen, X.shape[1] - n_seen
+        )
+        return logits, (normalisers - log_determinants / 2).astype(X.dtype)
+
+    def _completed(self, X, device):
+        """X with its holes filled by what is expected, given the rest of the row."""
+        X_centred, memories, root = self._centred(X)
+        expected = filled(device, X_centred, memories, root)
+        if root is not None:
+            expected = expected + self._middle().astype(X.dtype)
+        return np.where(np.isnan(X), expected, X)
+
+    def _middle(self):
+        """Where those coordinates are 0, so that they keep float32's precision."""
+        return np.ascontiguousarray(self.weights_) @ self.cluster_centers_
+
+    def _report(self, start, iteration, what):
+        if self.verbose:
+            print(f"Start {start + 1}, iteration {iteration}: {what}")
+
+    def _rows_of(self, kernel, X, device, *shape):
+        out = np.empty((len(X), *shape), X.dtype)
+        device.rows_of(kernel, *self._network(X, device), out=(out,))
+        return out
+
+    def _labels(self, X, holes, device=None):
+        device = device or self._device()
+        if holes:
+            return posteriors(self._marginal_logits(X, device)[0]).argmax(axis=1)
+        labels = np.empty(len(X), np.intp)
+        device.rows_of(device.kernels.label, *self._network(X, device), out=(labels,))
+        return labels
+
+    def _posteriors(self, X, holes):
+        device = self._device()
+        if holes:
+            return posteriors(self._marginal_logits(X, device)[0])
+        kernel = device.kernels.posterior
+        return self._rows_of(kernel, X, device, len(self.cluster_centers_))
+
+    def _distances(self, X):
+        between = nan_euclidean_distances if has_holes(X) else cdist
+        return between(X, self.cluster_centers_).astype(X.dtype, copy=False)
+
+    def _far_distances(self, X):
+        """The same where squares may be no numbers, row by row."""
+        seen = np.count_nonzero(~np.isnan(X), axis=1)[:, None]
+        with np.errstate(over="ignore"):
+            away = np.nan_to_num(X[:, None].astype(float) - self.cluster_centers_)
+            distances = np.hypot.reduce(away, axis=2) * np.sqrt(X.shape[1] / seen)
+        return np.minimum(distances, np.finfo(X.dtype).max).astype(X.dtype)
+
+    def _log_densities(self, X, holes):
+        device = self._device()
+        if holes:
+            logits, normaliser = self._marginal_logits(X, device)
+            return logsumexp(logits, axis=1) + normaliser
+        normaliser = self._likelihood().log_normaliser(self.beta_, X.shape[1], 0)
+        evidence = self._rows_of(device.kernels.log_evidence, X, device)
+        return evidence + X.dtype.type(normaliser)
+
+    def _energies(self, X, holes):
+        device = self._device()
+        if holes:
+            evidence = logsumexp(self._marginal_logits(X, device)[0], axis=1)
+        else:
+            evidence = self._rows_of(device.kernels.log_evidence, X, device)
+        return evidence / X.dtype.type(-self.beta_)
+
+    def _retrieved(self, X, holes, n_steps, step_size):
+        """States after so many steps, or at rest, and which of them still move."""
+        device = self._device()
+        X, memories = self._network(X, device)
+        states, shift = np.empty(X.shape, X.dtype), np.zeros(len(X), X.dtype)
+        if n_steps is not None:
+            dynamics = Dynamics.free(X.shape[1], n_steps, step_size, X.dtype, holes)
+            device.rows_of(
+                *(device.kernels.retrieve, X, memories, dynamics),
+                out=(states,),
+                passes=2 * n_steps,
+            )
+            return states, shift > 0
+        tolerance = rest_tolerance(memories)
+        dynamics = Dynamics.free(
+            X.shape[1], MAX_RETRIEVAL_STEPS, step_size, X.dtype, holes
+        )
+        device.rows_of(
+            *(device.kernels.rest, X, memories, dynamics, tolerance),
+            out=(states, shift),
+            passes=20,
+        )
+        return states, shift > tolerance
+
+    def _paths(self, X, holes, n_steps, step_size):
+        device = self._device()
+        dynamics = Dynamics.free(X.shape[1], n_steps, step_size, X.dtype, holes)
+        out = np.empty((len(X), n_steps + 1, X.shape[1]), X.dtype)
+        device.rows_of(
+            *(device.kernels.trajectory, *self._network(X, device), dynamics),
+            out=(out,),
+            passes=2 * n_steps * ROW_BY_ROW,
+        )
+        return out
+
+
+def sharpness(rows, attributes):
+    """The variance of rows in units of that about their memories.
+
+    In the mean over features, or, in a learned metric, the largest of one feature,
+    given the others.
+    """
+    factors, variances = attributes.get("_metric_"), rows.variances
+    if factors is None:
+        return 2 * attributes["beta_"] * variances.mean()
+    return (
+        2 * attributes["beta_"] * (variances * LearnedMetric(*factors).diagonal).max()
+    )
+
+
+def warn_of_rounding(rows, mean_square):
+    """Say so if rows are no farther from their memories than numbers from the next."""
+    values = rows.values + rows.offset
+    largest = np.maximum(np.nanmax(values, axis=0), -np.nanmin(values, axis=0))
+    unit = float(np.square(np.spacing(largest).astype(float)).sum())
+    if mean_square < unit:
+        warnings.warn(
+            f"Rows are {math.sqrt(mean_square):.1e} from their memories, and"
+            f" {values.dtype} resolves {math.sqrt(unit):.1e} of X. Take an offset from"
+            " X before it becomes so, or use float64.",
+            RuntimeWarning,
+            stacklevel=6,
+        )
+
+
+def reach_of(X):
+    """How far from memories a value may be: squared distances leave no dtype's range.
+
+    `check_spread` has fits end far below.
+    """
+    return math.sqrt(float(np.finfo(X.dtype).max) / X.shape[1]) / 8
+
+
+def apart(where, X, of_some, of_others):
+    """Answers to some of the rows, and to the others, by themselves."""
+    if where.all():
+        return of_some(X)
+    if not where.any():
+        return of_others(X)
+    return put_together(where, of_some(X[where]), of_others(X[~where]))
+
+
+def put_together(where, some, others):
+    """Answers for rows that are in two parts, each an array or a tuple of them."""
+    if isinstance(some, tuple):
+        return tuple(
+            put_together(where, *pair) for pair in zip(some, others, strict=True)
+        )
+    together = np.empty((len(where), *some.shape[1:]), some.dtype)
+    together[where], together[~where] = some, others
+    return together
+
+
+def fitted_attributes(centers, weights, beta, offset):
+    """What an estimator keeps of memories learned from rows minus `offset`."""
+    least = np.finfo(offset.dtype).tiny  # a weight of 0 would have no logarithm
+    return {
+        "cluster_centers_": (centers + offset).astype(offset.dtype, copy=False),
+        "weights_": np.maximum(weights, least).astype(offset.dtype, copy=False),
+        "beta_": float(beta),
+    }
+
+
+def check_step_size(step_size):
+    """Raise unless the energy is sure to fall and the state to settle."""
+    check_number(
+        step_size, "step_size", min_val=0, max_val=2, include_boundaries="neither"
+    )
+
+
+def warn_of_moving(n_moving, n_states):
+    """Say so if states did not come to rest."""
+    if n_moving:
+        warnings.warn(
+            f"{n_moving} of {n_states} states still moved after {MAX_RETRIEVAL_STEPS}"
+            " steps.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+
+
+def _forget_fit(estimator):
+    for name in [name for name in vars(estimator) if name.endswith("_")]:
+        delattr(estimator, name)
+
+
+@contextmanager
+def earlier_fit_kept(estimator):
+    """Undo what a fit has set if it does not come to its end."""
+    before = vars(estimator).copy()
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise

@@ -1,0 +1,68 @@
+"""What a display is given: a fitted clusterer, perhaps at the end of a Pipeline."""
+
+from copy import copy
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from ..clusterers.base import AssociativeClusterer
+
+
+class Fitted(NamedTuple):
+    """A clusterer, and the steps before it if it is the last of a Pipeline."""
+
+    given: AssociativeClusterer
+    clusterer: AssociativeClusterer  # the same, but it takes arrays without names
+    steps: Pipeline | None
+
+    @classmethod
+    def of(cls, estimator, who):
+        """Take a Pipeline apart; raise for what `who` cannot draw."""
+        clusterer, steps = estimator, None
+        if isinstance(estimator, Pipeline):
+            clusterer = estimator[-1]
+            steps = estimator[:-1] if len(estimator) > 1 else None
+        if not isinstance(clusterer, AssociativeClusterer):
+            raise TypeError(
+                f"{who} draws the clusterers of amcluster, got estimator="
+                f"{type(clusterer).__name__}; pass a fitted CLAMClusterer,"
+                " CLAMELBOClusterer or CRPAssociativeClusterer, or a Pipeline that"
+                " ends in one."
+            )
+        check_is_fitted(clusterer)
+        nameless = copy(clusterer)
+        vars(nameless).pop("feature_names_in_", None)
+        return cls(clusterer, nameless, steps)
+
+    def rows(self, X):
+        """X as the clusterer sees it."""
+        if self.steps is not None:
+            X = self.steps.transform(X)
+        return self.given._check_X(X)
+
+    def completed(self, X):
+        """The same, with missing values where the memories expect them."""
+        X = self.rows(X)
+        return self.clusterer.complete(X) if np.isnan(X).any() else X
+
+    def undone(self, points):
+        """Points back in the units before the Pipeline, where its steps can."""
+        if hasattr(self.steps, "inverse_transform"):
+            return self.steps.inverse_transform(points)
+        return points
+
+    @property
+    def feature_names(self):
+        """Names of what the clusterer sees."""
+        default = [f"x{i}" for i in range(self.clusterer.n_features_in_)]
+        return list(getattr(self.given, "feature_names_in_", default))
+
+    @property
+    def preparation(self):
+        """How the rows were prepared, to be said after a name."""
+        if self.steps is None:
+            return ""
+        names = (type(step).__name__ for _, step in self.steps.steps)
+        return " after " + ", ".join(names)

@@ -1,0 +1,235 @@
+"""The memories themselves."""
+
+from math import prod
+from numbers import Integral
+
+import numpy as np
+
+from ..checks import check_number
+from .drawing import GREY, axes, colours, legend_beside
+from .fitted import Fitted
+
+MOST_COLUMNS = 10
+GAP = 0.25  # between images, in widths of one
+
+
+class MemoryDisplay:
+    """Memories as images or as profiles over the features, with sizes and nearest rows.
+
+    Make it by `from_estimator`. With `image_shape` each memory is a framed image, with
+    the number of its rows above and the rows nearest to it below. Without, it is a line
+    over the features, and the rows nearest to it are thin lines.
+
+    Parameters
+    ----------
+    memories : ndarray of shape (n_clusters, n_features)
+        What each memory looks like.
+
+    sizes : ndarray of shape (n_clusters,), int
+        Number of rows of each memory.
+
+    nearest : ndarray of shape (n_clusters, n_nearest, n_features)
+        The rows nearest to each memory, NaN where it has fewer.
+
+    feature_names : list of str
+        Names of the features, for profiles.
+
+    ylabel : str, default="value"
+        What the values are, for profiles.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        The axes with the memories.
+
+    figure_ : matplotlib Figure
+        Their figure.
+
+    See Also
+    --------
+    EnergyLandscapeDisplay : Where memories are, in a plane.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from sklearn.datasets import load_digits
+    >>> from amcluster import CLAMClusterer, MemoryDisplay
+    >>> X = load_digits().data[:500]
+    >>> clam = CLAMClusterer(10, random_state=0).fit(X)
+    >>> display = MemoryDisplay.from_estimator(clam, X, image_shape=(8, 8))
+    >>> int(display.sizes.sum())
+    500
+    >>> plt.show()
+    """
+
+    def __init__(self, *, memories, sizes, nearest, feature_names, ylabel="value"):
+        self.memories = memories
+        self.sizes = sizes
+        self.nearest = nearest
+        self.feature_names = feature_names
+        self.ylabel = ylabel
+
+    @classmethod
+    def from_estimator(
+        cls, estimator, X, *, image_shape=None, n_nearest=3, ax=None, **kwargs
+    ):
+        """Draw the memories of a fitted clusterer.
+
+        Parameters
+        ----------
+        estimator : clusterer of amcluster, or Pipeline that ends in one
+            A fitted estimator. With a Pipeline memories are drawn in the units before
+            it, if its steps can be undone.
+        X : array-like of shape (n_samples, n_features)
+            Rows that are counted, and among which the nearest are sought.
+        image_shape : tuple of 2 or 3 int, default=None
+            (height, width) of a row as an image, or (height, width, 3) in colours;
+            None: a profile.
+        n_nearest : int, default=3
+            Number of rows to draw for each memory: of those that it labels, the ones at
+            the least Euclidean distance.
+        ax : matplotlib Axes, default=None
+            Where to draw; None: a new figure.
+        **kwargs : dict
+            Passed to matplotlib's `imshow`, or `plot` for profiles.
+
+        Returns
+        -------
+        display : MemoryDisplay
+            What was drawn, and its numbers.
+
+        Raises
+        ------
+        TypeError
+            If the estimator is not a clusterer of this library.
+        ValueError
+            If the features of X are not as many as the pixels of `image_shape`.
+        """
+        fitted = Fitted.of(estimator, cls.__name__)
+        check_number(n_nearest, "n_nearest", Integral, min_val=0)
+        rows = fitted.rows(X)
+        labels = fitted.clusterer.predict(rows)
+        distances = np.asarray(fitted.clusterer.transform(rows))  # a frame, perhaps
+        memories = fitted.undone(fitted.clusterer.cluster_centers_)
+        rows = fitted.undone(rows)
+        undone = hasattr(fitted.steps, "inverse_transform")
+        names = fitted.feature_names
+        if undone:
+            names = _names_before(estimator, memories.shape[1])
+        display = cls(
+            memories=memories,
+            sizes=np.bincount(labels, minlength=len(memories)),
+            nearest=_nearest(rows, labels, distances, n_nearest),
+            feature_names=names,
+            ylabel="value" if undone else f"value{fitted.preparation}",
+        )
+        return display.plot(image_shape=image_shape, ax=ax, **kwargs)
+
+    def plot(self, *, image_shape=None, ax=None, **kwargs):
+        """Draw.
+
+        Parameters
+        ----------
+        image_shape : tuple of 2 or 3 int, default=None
+            (height, width) of a memory as an image, or (height, width, 3) in colours;
+            None: a profile.
+        ax : matplotlib Axes, default=None
+            Where to draw; None: a new figure.
+        **kwargs : dict
+            Passed to matplotlib's `imshow`, or `plot` for profiles.
+
+        Returns
+        -------
+        display : MemoryDisplay
+            This display.
+
+        Raises
+        ------
+        ValueError
+            If the features are not as many as the pixels of `image_shape`.
+        """
+        n_features = self.memories.shape[1]
+        if image_shape is not None and prod(image_shape) != n_features:
+            raise ValueError(
+                f"image_shape == {image_shape!r} has {prod(image_shape)} pixels, but"
+                f" memories have {n_features} features; pass (height, width) with"
+                f" height * width == {n_features}, or None for profiles."
+            )
+        ax = axes(ax, type(self).__name__)
+        self.ax_, self.figure_ = ax, ax.figure
+        if image_shape is None:
+            self._draw_profiles(**kwargs)
+        else:
+            self._draw_images(tuple(image_shape), **kwargs)
+        return self
+
+    def _draw_profiles(self, **kwargs):
+        places = np.arange(len(self.feature_names))
+        shades = colours(len(self.memories))
+        for k, (memory, size) in enumerate(zip(self.memories, self.sizes, strict=True)):
+            for row in self.nearest[k]:
+                self.ax_.plot(places, row, color=shades[k], linewidth=0.6, alpha=0.5)
+            style = {"color": shades[k], "marker": "osD^vPX"[k % 7], "linewidth": 2}
+            name = f"memory {k}: {_rows(size)}"
+            self.ax_.plot(places, memory, label=name, **(style | kwargs))
+        ticks = places if len(places) <= 30 else places[:: len(places) // 10]
+        names = [self.feature_names[i] for i in ticks]
+        long = max(map(len, names)) > 4
+        turned = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
+        self.ax_.set_xticks(ticks, names, **(turned if long else {}))
+        self.ax_.set_ylabel(self.ylabel)
+        legend_beside(self.ax_)
+
+    def _draw_images(self, shape, **kwargs):
+        columns = min(len(self.memories), MOST_COLUMNS)
+        height, width = shape[:2]
+        across, title = width * (1 + GAP), 0.45 * height
+        down = height * (1 + GAP / 2) * (1 + self.nearest.shape[1]) + title
+        drawn = np.concatenate([self.memories[:, None], self.nearest], axis=1)
+        style = {"cmap": "gray_r", "aspect": "equal", "interpolation": "nearest"}
+        if len(shape) == 2:
+            style |= {"vmin": np.nanmin(drawn), "vmax": np.nanmax(drawn)}
+        for k, images in enumerate(drawn):
+            left, top = (k % columns) * across, (k // columns) * down + title
+            self.ax_.text(
+                *(left + width / 2, top - 0.08 * height, self.sizes[k]),
+                **{"ha": "center", "va": "bottom", "fontsize": "small"},
+            )
+            for i, image in enumerate(images):
+                if np.isnan(image).all():
+                    continue
+                y = top + i * height * (1 + GAP / 2)
+                extent = (left, left + width, y + height, y)
+                self.ax_.imshow(image.reshape(shape), extent=extent, **(style | kwargs))
+                self._frame(left, y, width, height, strong=i == 0)
+        n_rows = -(-len(drawn) // columns)
+        self.ax_.set_xlim(-1, columns * across - width * GAP + 1)
+        self.ax_.set_ylim(n_rows * down, -1)
+        self.ax_.set_axis_off()
+
+    def _frame(self, left, top, width, height, strong):
+        from matplotlib.patches import Rectangle
+
+        style = {"edgecolor": "black" if strong else GREY, "fill": False}
+        style["linewidth"] = 1.5 if strong else 0.5
+        self.ax_.add_patch(Rectangle((left, top), width, height, **style))
+
+
+def _rows(number):
+    return "1 row" if number == 1 else f"{number} rows"
+
+
+def _names_before(pipeline, n_features):
+    """Names of the features that a Pipeline is given."""
+    default = [f"x{i}" for i in range(n_features)]
+    return list(getattr(pipeline, "feature_names_in_", default))
+
+
+def _nearest(rows, labels, distances, n_nearest):
+    """Rows nearest to the memory that labels them; NaN where there are too few."""
+    found = np.full((distances.shape[1], n_nearest, rows.shape[1]), np.nan)
+    for k, own in enumerate(distances.T):
+        members = np.flatnonzero(labels == k)
+        chosen = members[own[members].argsort(kind="stable")[:n_nearest]]
+        found[k, : len(chosen)] = rows[chosen]
+    return found

@@ -1,0 +1,1 @@
+"""Where kernels run: on threads of the CPU, or on a GPU."""

@@ -1,0 +1,1 @@
+"""Missing values filled in, as a transformer of a pipeline."""

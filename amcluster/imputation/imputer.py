@@ -1,0 +1,440 @@
+"""Filling missing values with what the memories of a network expect."""
+
+import math
+import warnings
+from numbers import Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.impute import MissingIndicator
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ..checks import generator_of
+from ..clusterers.base import earlier_fit_kept
+from ..clusterers.centers import is_word
+from ..clusterers.elbo import CLAMELBOClusterer
+from ..learning.missing import has_holes
+from ..learning.seeding import draw_evenly
+from ..rows.distinct import distinct_rows
+from .relations import exact_relations, fulfil
+
+# Numbers of memories that "auto" compares, while memories have this many rows each. It
+# looks at no more rows than SELECTION_ROWS, and hides one in HELD_OUT of their values.
+NUMBERS = (1, 2, 4, 8, 16, 32)
+ROWS_PER_MEMORY = 10
+SELECTION_ROWS = 2000
+HELD_OUT = 10
+# What is expected of hidden values settles before the memories do.
+LEARNING = {"n_init": 1, "max_iter": 50, "tol": 1e-4}
+# A shrinkage of a covariance that leaves it singular, but for what rounding needs. So
+# many rows have it that the prior is negligible.
+LEAST_SHRINKAGE = 1e-8
+
+
+class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+    """Imputation of missing values by an associative memory.
+
+    Features are standardised and memories learned from what is there, by
+    `CLAMELBOClusterer`; a missing value becomes what the memories expect, given the
+    rest of its row.
+
+    Parameters
+    ----------
+    n_clusters : "auto" or int, default="auto"
+        Number of memories. "auto" hides one in ten of the known values, completes them
+        with 1, 2, 4, ... memories, and takes the number with the least mean squared
+        error on standardised features.
+
+    likelihood : {"gaussian", "student_t"} or energy, default="gaussian"
+        Distribution of the rows about a memory, as of `CLAMELBOClusterer`: one whose
+        density is known where features are missing.
+
+    metric : {"learned", "euclidean"}, default="learned"
+        "learned": what is hidden depends on the rest of the row by linear regression
+        within each memory, the same for all. "euclidean": on the memory only.
+
+    missing_values : number, NaN, None or pandas.NA, default=NaN
+        What stands for a missing value. With a number, NaN in X is an error. NaN, None
+        and pandas.NA mean the same: what is NaN once X is an array of numbers.
+
+    min_value : float or array-like of shape (n_features,), default=-inf
+        Least that is filled in, of all features or of each. What was there is
+        untouched. None: no bound.
+
+    max_value : float or array-like of shape (n_features,), default=inf
+        Greatest, likewise.
+
+    add_indicator : bool, default=False
+        Whether to append a `MissingIndicator` of the features that had missing values
+        in `fit`.
+
+    keep_empty_features : bool, default=False
+        What to do with features that had no value in `fit`: drop them, with a warning
+        from `transform`, or keep them and fill in 0. In cross-validation features that
+        are rarely there may be empty in one fold and not in another.
+
+    random_state : int, RandomState instance or None, default=None
+        Seeds the first memories, and which values "auto" hides.
+
+    device : {"cpu", "cuda", "auto"}, default="cpu"
+        Where kernels run. "cuda" is an NVIDIA GPU, which needs ``pip install
+        "amcluster[cuda]"``; "auto" is a GPU where one works, or else the CPU.
+
+    Attributes
+    ----------
+    clusterer_ : CLAMELBOClusterer or None
+        Learned from standardised features, of those that had a value; None: none had.
+
+    scaler_ : StandardScaler or None
+        What standardises them.
+
+    indicator_ : MissingIndicator or None
+        The indicator; None unless ``add_indicator=True``.
+
+    n_clusters_ : int
+        Number of memories; 0 where there was nothing to learn from.
+
+    errors_ : ndarray of shape (n_numbers, 2)
+        Numbers of memories that "auto" compared, and the root mean squared error of the
+        values it had hidden; no rows for a given number.
+
+    n_features_in_ : int
+        Number of features seen during fit.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features seen during fit, where X has names that are all strings.
+
+    See Also
+    --------
+    sklearn.impute.IterativeImputer : A regression for each feature on the others.
+    sklearn.impute.KNNImputer : The mean over the nearest rows.
+
+    Notes
+    -----
+    With posterior p(k | seen) and covariance Sigma about every memory, hidden values h
+    of a row become::
+
+        sum_k p(k | seen) (mu_kh + Sigma_hs inv(Sigma_ss) (x_s - mu_ks))
+
+    which is their expectation, exactly, if values are missing at random.
+
+    With ``metric="learned"`` features that are linear in others, exactly, stay so: of
+    the rows that fulfil these relations, the nearest takes the place of the expected
+    one. A relation counts if it holds, but for rounding, in all rows where nothing of
+    it is missing, and if 10 more than twice its features of those differ, or if they
+    are 50 times as many as its features.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from amcluster import AssociativeImputer
+    >>> X = load_iris().data.copy()
+    >>> X[0]
+    array([5.1, 3.5, 1.4, 0.2])
+    >>> X[0, 2] = np.nan
+    >>> AssociativeImputer(random_state=0).fit_transform(X)[0].round(1)
+    array([5.1, 3.5, 1.5, 0.2])
+    """
+
+    def __init__(
+        self,
+        n_clusters="auto",
+        *,
+        likelihood="gaussian",
+        metric="learned",
+        missing_values=np.nan,
+        min_value=-np.inf,
+        max_value=np.inf,
+        add_indicator=False,
+        keep_empty_features=False,
+        random_state=None,
+        device="cpu",
+    ):
+        self.n_clusters = n_clusters
+        self.likelihood = likelihood
+        self.metric = metric
+        self.missing_values = missing_values
+        self.min_value = min_value
+        self.max_value = max_value
+        self.add_indicator = add_indicator
+        self.keep_empty_features = keep_empty_features
+        self.random_state = random_state
+        self.device = device
+
+    def fit(self, X, y=None):
+        """Learn the memories.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training data; `missing_values` where a value is missing.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            The fitted imputer.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is not valid.
+        """
+        with earlier_fit_kept(self):
+            return self._fit(self._validated(X))
+
+    def _fit(self, X):
+        holed = self._holed(X)
+        bounds = self._checked_bounds(X.shape[1])
+        random_state = generator_of(self.random_state)
+        seen = ~np.isnan(holed).all(axis=0)
+        scaler = relations = clusterer = None
+        n_clusters, errors = 0, []
+        if seen.any():
+            scaler = StandardScaler().fit(holed[:, seen])
+            Z = scaler.transform(holed[:, seen])
+            clusterer, n_clusters, errors = self._learn(Z, random_state)
+            relations = self._exact_relations(Z, random_state)
+        self.scaler_, self.clusterer_, self.n_clusters_ = scaler, clusterer, n_clusters
+        self.errors_ = np.array(errors).reshape(-1, 2)
+        self._seen, self._bounds, self._relations = seen, bounds, relations
+        self.indicator_ = None
+        if self.add_indicator:
+            marker = self._marker()
+            self.indicator_ = MissingIndicator(
+                missing_values=np.nan if marker is None else marker, error_on_new=False
+            ).fit(X)
+        return self
+
+    def transform(self, X):
+        """Fill the missing values.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data; `missing_values` where a value is missing.
+
+        Returns
+        -------
+        X_out : ndarray of shape (n_samples, n_features_out)
+            What was there is untouched; the columns of the indicator, if any, follow.
+            Features that had no value in `fit` are left out unless
+            ``keep_empty_features=True``.
+        """
+        check_is_fitted(self)
+        X = self._validated(X, reset=False)
+        holed, seen = self._holed(X), self._seen
+        out = np.where(np.isnan(holed), holed.dtype.type(0), holed)
+        if seen.any():
+            low, high = _within(self._bounds[:, seen], holed.dtype)
+            out[:, seen] = self._filled(holed[:, seen], low, high)
+        if not self.keep_empty_features and not seen.all():
+            names = getattr(self, "feature_names_in_", np.arange(len(seen)))
+            warnings.warn(
+                f"Skipping features without any observed values: {names[~seen]}."
+                " keep_empty_features=True keeps them, filled with 0.",
+                UserWarning,
+                stacklevel=2,
+            )
+            out = out[:, seen]
+        if self.indicator_ is None:
+            return out
+        return np.hstack([out, self.indicator_.transform(X)])
+
+    def get_feature_names_out(self, input_features=None):
+        """Names of the features, and of those of the indicator.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Names to use; None: those seen in fit, or "x0", "x1", ...
+
+        Returns
+        -------
+        names : ndarray of str objects
+            One for each column that `transform` returns.
+        """
+        check_is_fitted(self)
+        names = super().get_feature_names_out(input_features)
+        kept = names if self.keep_empty_features else names[self._seen]
+        if self.indicator_ is None:
+            return kept
+        return np.append(kept, self.indicator_.get_feature_names_out(names))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = _means_nan(self.missing_values)
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def _validated(self, X, reset=True):
+        """Numbers, with the user's marks for missing values."""
+        marker = self._marker()
+        X = validate_data(
+            *(self, X),
+            dtype=[np.float64, np.float32],
+            ensure_all_finite="allow-nan",
+            reset=reset,
+        )
+        if marker is not None and has_holes(X):
+            raise ValueError(
+                f"X contains NaN, and with missing_values == {marker!r} that is no"
+                " missing value. Fill it with that, or leave missing_values at NaN."
+            )
+        return X
+
+    def _marker(self):
+        """The number that stands for a missing value; None if it is NaN."""
+        if _means_nan(self.missing_values):
+            return None
+        if isinstance(self.missing_values, Real):
+            return self.missing_values
+        raise ValueError(
+            f"missing_values == {self.missing_values!r}, must be a number, NaN, None or"
+            " pandas.NA, since X is an array of numbers."
+        )
+
+    def _holed(self, X):
+        """X with NaN where a value is missing."""
+        marker = self._marker()
+        if marker is None:
+            return X
+        return np.where(X.dtype.type(marker) == X, X.dtype.type(np.nan), X)
+
+    def _checked_bounds(self, n_features):
+        """The least and the greatest of each feature, (2, n_features)."""
+        bounds = [
+            _bound(self.min_value, "min_value", -np.inf, n_features),
+            _bound(self.max_value, "max_value", np.inf, n_features),
+        ]
+        wrong = np.flatnonzero(~(bounds[0] < bounds[1]))
+        if len(wrong):
+            low, high = (bound[wrong[0]] for bound in bounds)
+            raise ValueError(
+                f"min_value == {low} and max_value == {high} of feature {wrong[0]}:"
+                " min_value must be less than max_value."
+            )
+        return np.array(bounds)
+
+    def _filled(self, X, low, high):
+        """Features that were seen in `fit`, with nothing missing."""
+        hidden = np.isnan(X)
+        Z = self.clusterer_.complete(self.scaler_.transform(X))
+        if self._relations is not None:
+            Z = fulfil(self._relations, Z, hidden)
+        expected = self.scaler_.inverse_transform(Z).astype(X.dtype, copy=False)
+        return np.where(hidden, np.clip(expected, low, high), X)
+
+    def _learn(self, Z, random_state):
+        """The clusterer of standardised rows, its number of memories, and why."""
+        n_clusters, errors = self.n_clusters, []
+        if is_word(n_clusters, "auto"):
+            errors = self._compare(Z, random_state)
+            n_clusters = min(errors, key=lambda pair: pair[1])[0] if errors else 1
+        return self._learned(n_clusters, random_state, Z), n_clusters, errors
+
+    def _learned(self, n_clusters, random_state, Z, weights=None):
+        """The clusterer of standardised rows."""
+        clusterer = CLAMELBOClusterer(
+            n_clusters,
+            likelihood=self.likelihood,
+            metric=self.metric,
+            random_state=random_state,
+            device=self.device,
+            **LEARNING,
+        )
+        with warnings.catch_warnings():
+            # A memory that labels no row does no harm here.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return clusterer.fit(Z, sample_weight=weights)
+
+    def _exact_relations(self, Z, random_state):
+        """The relations between features that hold exactly; None if there are none."""
+        varies = np.fmin.reduce(Z) < np.fmax.reduce(Z)
+        if self.metric != "learned" or varies.sum() < 2:
+            return None
+        sample, weights = _sample(Z[:, varies].astype(np.float64), random_state)
+        gaussian = CLAMELBOClusterer(
+            1, metric="learned", random_state=random_state, device=self.device
+        ).set_params(**LEARNING)
+        weights *= sample.shape[1] / (LEAST_SHRINKAGE * weights.sum())
+        try:
+            gaussian.fit(sample, sample_weight=weights)
+        except np.linalg.LinAlgError:
+            return None
+        covariance = np.linalg.inv(gaussian.metric_)
+        relations = exact_relations(Z[:, varies], covariance)
+        if relations is None:
+            return None
+        of_varying, values = relations
+        coefficients = np.zeros((len(values), Z.shape[1]))
+        coefficients[:, varies] = of_varying
+        return coefficients, values
+
+    def _compare(self, Z, random_state):
+        """Numbers of memories and the errors of what was hidden from them."""
+        Z, weights = _sample(Z, random_state)
+        held_out = _spread_out(Z.shape, random_state) & ~np.isnan(Z)
+        shown = np.where(held_out, np.nan, Z)
+        # Of what is rarely there, nothing may be left.
+        left = ~np.isnan(shown).all(axis=0)
+        Z, held_out, shown = Z[:, left], held_out[:, left], shown[:, left]
+        if not held_out.any():
+            return []
+        errors = []
+        for n_clusters in NUMBERS:
+            if n_clusters > 1 and n_clusters * ROWS_PER_MEMORY > len(Z):
+                break
+            clusterer = self._learned(n_clusters, random_state, shown, weights)
+            misses = np.square(clusterer.complete(shown) - Z)
+            squares = np.where(held_out, misses, 0).sum(axis=1)
+            mean = weights @ squares / (weights @ held_out.sum(axis=1))
+            errors.append((n_clusters, float(np.sqrt(mean))))
+        return errors
+
+
+def _sample(Z, random_state):
+    """No more than SELECTION_ROWS distinct rows, and their weights."""
+    rows = distinct_rows(Z, np.ones(len(Z)))
+    chosen = np.arange(len(rows.values))
+    if len(chosen) > SELECTION_ROWS:
+        chosen = np.unique(draw_evenly(rows.weights, SELECTION_ROWS, random_state))
+    return rows.values[chosen], rows.weights[chosen]
+
+
+def _means_nan(marker):
+    """Whether values with this mark are NaN once they are numbers."""
+    is_nan = isinstance(marker, Real) and math.isnan(marker)
+    return marker is None or is_nan or type(marker).__name__ == "NAType"
+
+
+def _bound(value, name, default, n_features):
+    """One bound for each feature."""
+    bound = np.asarray(default if value is None else value, dtype=np.float64)
+    if bound.shape not in ((), (n_features,)):
+        raise ValueError(
+            f"{name} has shape {bound.shape}, must be a number or of shape"
+            f" ({n_features},): one for each feature."
+        )
+    return np.broadcast_to(bound, (n_features,))
+
+
+def _within(bounds, dtype):
+    """Bounds in this dtype, rounded so that they keep to those given."""
+    with np.errstate(over="ignore"):
+        low, high = bounds.astype(dtype)
+    up, down = (np.nextafter(*pair) for pair in ((low, np.inf), (high, -np.inf)))
+    return np.where(low < bounds[0], up, low), np.where(high > bounds[1], down, high)
+
+
+def _spread_out(shape, random_state):
+    """One in HELD_OUT entries, spread over rows and features: not by row number.
+
+    Rows are in canonical order, so that their first order does not matter.
+    """
+    start = random_state.permutation(max(shape[1], HELD_OUT))[: shape[1]]
+    return (np.arange(shape[0])[:, None] + start) % HELD_OUT == 0

@@ -1,0 +1,117 @@
+"""How rows meet centers: in one of three ways, tile by tile.
+
+Each way is a type of its own. A kernel is compiled with the way that it is given, and
+without the others.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba.extending import overload
+
+from ._jit import CHOSEN, inner
+from .tiles import (
+    LANES,
+    aligned_zeros,
+    fill_tile,
+    padded,
+    padded_matrix,
+    squares,
+    squares_of_seen,
+)
+
+# Rows meet centers along their features where these are so many, or so many times the
+# padded centers: it costs more to bring the rows into tiles.
+MANY, TIMES = 128, 8
+
+
+class InTiles(NamedTuple):
+    """Rows become lanes."""
+
+    centers: np.ndarray  # (K, D) padded
+    tile: np.ndarray  # (1, D, LANES) room for the rows
+    values: np.ndarray  # (1, K, LANES) and for their squared distances
+
+
+class AlongFeatures(NamedTuple):
+    """Four rows meet four centers, feature by feature."""
+
+    centers: np.ndarray  # (K, D) padded
+    values: np.ndarray  # (1, K, LANES) room for squared distances
+
+
+class OfSeen(NamedTuple):
+    """Rows have holes, NaN, and what is seen is met."""
+
+    centers: np.ndarray  # (K, D) padded
+    tile: np.ndarray  # (1, D, LANES)
+    values: np.ndarray  # (1, K, LANES) room for squared distances
+
+
+def meeting_of(centers, holes=False):
+    """Room for rows that meet these centers, in the way that costs least."""
+    n_features = centers.shape[1]
+    centers = padded_matrix(centers)
+    values = aligned_zeros((1, len(centers), LANES), centers.dtype)
+    if n_features >= min(MANY, TIMES * len(centers)) and not holes:
+        return AlongFeatures(centers, values)
+    tile = aligned_zeros((1, padded(n_features), LANES), centers.dtype)
+    return OfSeen(centers, tile, values) if holes else InTiles(centers, tile, values)
+
+
+def meet(rows, start, meeting):
+    """Write the squared distances of the rows from `start` on into a tile."""
+    raise NotImplementedError  # numba compiles what `_meet` returns
+
+
+@overload(meet, jit_options=CHOSEN)
+def _meet(rows, start, meeting):
+    return WAYS[meeting.instance_class]
+
+
+def in_tiles(rows, start, meeting):
+    """`meet`, as InTiles."""
+    fill_tile(rows, start, rows.shape[0] - 1, meeting.tile[0])
+    squares(meeting.tile, meeting.centers, meeting.values)
+
+
+def of_seen(rows, start, meeting):
+    """`meet`, as OfSeen."""
+    fill_tile(rows, start, rows.shape[0] - 1, meeting.tile[0])
+    squares_of_seen(meeting.tile, meeting.centers, meeting.values)
+
+
+def along_features(rows, start, meeting):
+    """`meet`, as AlongFeatures.
+
+    Rows that meet are a quarter of a tile apart: each of the four is one of many that
+    are read in the order in which they lie, which is what a processor expects.
+    """
+    zero, last, apart = rows.dtype.type(0.0), rows.shape[0] - 1, LANES // 4
+    centers, values = meeting.centers, meeting.values[0]
+    for lane in range(apart):
+        i0, i1 = start + lane, start + lane + apart
+        i2, i3 = i1 + apart, i1 + 2 * apart
+        r0, r1 = rows[i0 if i0 < last else last], rows[i1 if i1 < last else last]
+        r2, r3 = rows[i2 if i2 < last else last], rows[i3 if i3 < last else last]
+        for k in range(0, centers.shape[0], 4):
+            c0, c1, c2, c3 = centers[k], centers[k + 1], centers[k + 2], centers[k + 3]
+            s0 = s1 = s2 = s3 = zero, zero, zero, zero
+            for j in range(rows.shape[1]):
+                c = c0[j], c1[j], c2[j], c3[j]
+                s0, s1 = plus_four(s0, r0[j], c), plus_four(s1, r1[j], c)
+                s2, s3 = plus_four(s2, r2[j], c), plus_four(s3, r3[j], c)
+            for i in range(4):
+                out = values[k + i]
+                out[lane], out[lane + apart] = s0[i], s1[i]
+                out[lane + 2 * apart], out[lane + 3 * apart] = s2[i], s3[i]
+
+
+@inner
+def plus_four(totals, x, c):
+    """Four totals, to which the squared distances of x from four numbers are added."""
+    p, q, r, s = x - c[0], x - c[1], x - c[2], x - c[3]
+    return totals[0] + p * p, totals[1] + q * q, totals[2] + r * r, totals[3] + s * s
+
+
+WAYS = {InTiles: in_tiles, AlongFeatures: along_features, OfSeen: of_seen}

@@ -1,0 +1,1 @@
+"""How memories are learned: first memories, EM, and gradients through the dynamics."""

@@ -1,0 +1,219 @@
+"""The mean free energy of a mixture of memories, lowered by closed-form EM."""
+
+from math import inf
+from typing import NamedTuple
+
+import numpy as np
+from numpy.linalg import LinAlgError
+
+from ..kernels import Memories
+from ..spaces.covariance import Residuals
+from .squarem import TINY, ahead, between
+
+# Of several starts, those that are behind when their gains have fallen to this many
+# times the last ones are given up: for ten it halves the iterations, and the one that
+# is kept is as good.
+SETTLED = 100
+# Of a step that is too long for a bounded density; and of the variance it starts with.
+HALVINGS = 20
+DOUBLINGS = 100
+
+
+class Mixture(NamedTuple):
+    """The parameters that EM learns."""
+
+    centers: np.ndarray  # (n_clusters, n_features)
+    weights: np.ndarray  # (n_clusters,) summing to 1
+    spread: object  # Isotropic or Shared
+
+
+class Expected(NamedTuple):
+    """Sums over rows under the posteriors of a mixture; u = weight * posterior * pull.
+
+    All in the coordinates of the mixture's spread.
+    """
+
+    free_energy: float
+    counts: np.ndarray  # (n_clusters,) sums of weight * posterior
+    pulls: np.ndarray  # (n_clusters,) sums of u
+    sums: np.ndarray  # (n_clusters, n_features) sums of u * row
+    squares: float  # sum of u * |row - center|^2
+    pulled: np.ndarray  # (n_rows,) sum of u over memories
+    centers: np.ndarray  # (n_clusters, n_features) of the mixture
+
+
+class FreeEnergy:
+    """-sum_n w_n log p(x_n) / sum_n w_n, plus the penalty of the spread, in nats.
+
+    Parameters
+    ----------
+    rows : DistinctRows
+        Perhaps in the coordinates of their span.
+    likelihood : tuple
+        An energy: how likely rows are about their memory.
+    n_features : int
+        Of the data.
+    learn_weights : bool
+        Whether mixing weights are learned.
+    """
+
+    def __init__(self, rows, likelihood, n_features, learn_weights):
+        self.rows = rows
+        self.likelihood = likelihood
+        self.n_features = n_features
+        self.learn_weights = learn_weights
+
+    def expectation(self, mixture):
+        """The E-step: the free energy and what the M-step needs."""
+        values, weights, device = self.rows.values, self.rows.weights, self.rows.device
+        spread, beta = mixture.spread, mixture.spread.beta
+        centers = spread.project(mixture.centers)
+        memories = Memories(
+            centers, np.log(mixture.weights), beta, self.likelihood, self.n_features
+        ).astype(values.dtype)
+        projected = spread.project_rows(self.rows)
+        pulled = device.empty(len(values))
+        evidence, *sums = device.sum_over(
+            *(device.kernels.expectation, projected, weights, memories),
+            out=(pulled,),
+            passes=4,
+        )
+        normaliser = self.likelihood.log_normaliser(beta, self.n_features, 0)
+        mean_log_density = evidence / self.rows.total_weight + normaliser
+        mean_log_density += self.rows.log_units
+        return Expected(spread.penalty - mean_log_density, *sums, pulled, centers)
+
+    def maximisation(self, mixture, expected):
+        """The M-step: centers and weights, then the spread about the new centers."""
+        spread, centers = mixture.spread, expected.centers
+        alive = expected.pulls > 0
+        moved = centers.copy()
+        moved[alive] = expected.sums[alive] / expected.pulls[alive, None]
+        step = np.square(moved - centers).sum(axis=1)
+        centers = spread.restore(moved)
+        residuals = Residuals(
+            self.rows,
+            expected.pulled,
+            centers,
+            expected.pulls,
+            expected.squares - expected.pulls @ step,
+            self.rows.total_weight,
+            self.n_features,
+        )
+        weights = self._weights(mixture, expected.counts)
+        return Mixture(centers, weights, spread.updated(residuals))
+
+    def _weights(self, mixture, counts):
+        if not self.learn_weights:
+            return mixture.weights
+        return np.maximum(counts / self.rows.total_weight, TINY)
+
+
+def lower(free_energy, mixture, *, max_iter, tol, watch, bar=inf):
+    """EM until a step of it gains no more than tol nats per row and feature.
+
+    Every other iteration leaps ahead, to where its step and the one before it lead, if
+    the free energy is lower there. EM is given up if its free energy is above `bar`
+    when it has settled, after the first iteration that gains no more than SETTLED times
+    that.
+
+    Returns
+    -------
+    mixture : Mixture
+        The last whose free energy is known.
+    history : list of float
+        Its free energies, the first before any step.
+    settled : float
+        The free energy when it had settled, or else the last.
+    """
+    least_gain = tol * free_energy.n_features
+    settled = None
+    expected = free_energy.expectation(mixture)
+    history = [expected.free_energy]
+    stop = watch(1, history[-1], mixture)
+    trail = [mixture]
+    while len(history) <= max_iter and not stop:
+        trail.append(free_energy.maximisation(mixture, expected))
+        leapt = leap(free_energy, trail, history[-1]) if len(trail) == 3 else None
+        following, expected = leapt or step(free_energy, trail[-1])
+        if free_energy.likelihood.bounded and not below(expected, history[-1]):
+            following, expected = shorter(free_energy, mixture, following, history[-1])
+        if expected is None:
+            break
+        gain = history[-1] - expected.free_energy
+        if gain < 0:  # rounding at the end of the way
+            break
+        mixture = following
+        history.append(expected.free_energy)
+        stop = watch(len(history), history[-1], mixture)
+        if len(trail) == 3:
+            trail = [mixture]
+        if settled is None and gain <= SETTLED * least_gain:
+            settled = history[-1]
+            stop = stop or settled > bar
+        # That a leap gains little does not tell that a step would.
+        if gain <= least_gain and not leapt:
+            break
+    return mixture, history, history[-1] if settled is None else settled
+
+
+def step(free_energy, mixture):
+    """The mixture and its E-step; None where rounding makes the covariance singular."""
+    try:
+        return mixture, free_energy.expectation(mixture)
+    except LinAlgError:
+        return mixture, None
+
+
+def leap(free_energy, trail, bar):
+    """The mixture that three in a row lead to, with its E-step, if below `bar`."""
+    mixture = ahead(trail)
+    if mixture is None or not np.isfinite(mixture.spread.beta):
+        return None
+    mixture, expected = step(free_energy, mixture)
+    return (mixture, expected) if below(expected, bar) else None
+
+
+def below(expected, bar):
+    """Whether a free energy is known, and below another."""
+    return expected is not None and expected.free_energy < bar
+
+
+def shorter(free_energy, mixture, following, bar):
+    """Parts of a step, with the E-step, that end below `bar`; None if none does.
+
+    Where the density is 0 beyond some distance, a step of EM may leave rows there. It
+    leads downhill all the same: first with the spread as it is, then with a new one.
+    """
+    found = None
+    for with_spread in (False, True):
+        aim = mixture if with_spread else following
+        aim = aim._replace(spread=(following if with_spread else mixture).spread)
+        for halvings in range(HALVINGS):
+            part, expected = step(free_energy, between(mixture, aim, 0.5**halvings))
+            if below(expected, bar):
+                mixture, found, bar = part, expected, expected.free_energy
+                break
+    return mixture, found
+
+
+def in_reach(free_energy, mixture):
+    """The mixture, so wide that all rows have a density.
+
+    Raises
+    ------
+    ValueError
+        If beta is given, and some have none.
+    """
+    for _ in range(DOUBLINGS):
+        if np.isfinite(free_energy.expectation(mixture).free_energy):
+            return mixture
+        wider = mixture._replace(spread=mixture.spread.widened())
+        if wider.spread is mixture.spread:
+            break
+        mixture = wider
+    raise ValueError(
+        f"beta == {mixture.spread.beta:.3g} leaves rows at 1 / sqrt(beta) or farther"
+        f" from all memories, where {type(free_energy.likelihood).__name__} has no"
+        " density: lower it, or let beta='auto' find one that reaches all rows."
+    )

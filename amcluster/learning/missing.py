@@ -1,0 +1,226 @@
+"""Rows with holes: every quantity integrates out what was not seen.
+
+NaN is a coordinate that was not seen, which is taken to say nothing of its value.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import softmax
+
+from ..energies import Gaussian
+from ..execution.threads import ROW_BY_ROW
+from ..kernels import Memories, Metric
+from ..spaces.covariance import Isotropic, first_shared
+from ..spaces.metric import column_units
+from .em import FreeEnergy, Mixture, lower
+from .seeding import partition_rows
+
+# EM that fills holes before the first memories are sought: a few rough steps, on as
+# many rows as one covariance needs.
+FILLING_ITERATIONS = 20
+FILLING_TOLERANCE = 1e-4
+FILLING_ROWS = 4000
+
+
+def look_finite(values):
+    """Whether all values are finite; rarely False where they are, if they are huge.
+
+    A sum tells, in one pass and one thread. The threads that BLAS wakes for a long dot
+    product spin for hundredths of a second when it is done, on cores that kernels need.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(values.sum())
+
+
+def has_holes(values):
+    """Whether something was not seen."""
+    return not look_finite(values) and bool(np.isnan(values).any())
+
+
+def posteriors(logits):
+    """The softmax of logits over memories, for each row.
+
+    Where all are -infinity, too far away for the dtype, no memory is preferred.
+    """
+    beyond = logits.max(axis=1, keepdims=True) == -np.inf
+    return softmax(np.where(beyond, logits.dtype.type(0), logits), axis=1)
+
+
+def marginal_logits(device, X, memories, root=None):
+    """Logits over the seen coordinates, and log det A_hh of the hidden ones.
+
+    Parameters
+    ----------
+    device : CPU or CUDA
+        Where to compute them.
+    X : ndarray of shape (n_rows, n_features)
+    memories : Memories
+        In the coordinates of X.
+    root : ndarray of shape (n_features, n_features), default=None
+        Root of the metric A; None: Euclidean.
+
+    Returns
+    -------
+    logits : ndarray of shape (n_rows, n_clusters)
+    log_determinants : ndarray of shape (n_rows,), float64
+    """
+    out = np.empty((len(X), len(memories.centers)), X.dtype)
+    log_determinants = np.zeros(len(X))
+    if root is None:
+        memories = memories.astype(X.dtype)
+        device.rows_of(device.kernels.seen_logits, X, memories, out=(out,))
+    else:
+        memories = memories.astype(np.float64)
+        metric = Metric.of(root, memories.centers)
+        device.rows_of(
+            *(device.kernels.metric_logits, X, memories, metric),
+            out=(out, log_determinants),
+            passes=ROW_BY_ROW,
+        )
+    return out, log_determinants
+
+
+def filled(device, X, memories, root=None):
+    """The rows with holes filled by what the memories expect, given the rest."""
+    if root is None:
+        logits, _ = marginal_logits(device, X, memories)
+        expected = posteriors(logits) @ memories.centers.astype(X.dtype)
+        return np.where(np.isnan(X), expected, X)
+    memories = memories.astype(np.float64)
+    out = np.empty(X.shape, X.dtype)
+    metric = Metric.of(root, memories.centers)
+    device.rows_of(
+        *(device.kernels.metric_complete, X, memories, metric),
+        out=(out,),
+        passes=ROW_BY_ROW,
+    )
+    return out
+
+
+def roughly_filled(rows):
+    """Rows whose holes are filled by one memory with a learned metric.
+
+    Well enough to seek first memories in them: the rest of a row says something of what
+    is hidden.
+    """
+    units, _ = column_units(rows.values, rows.weights, rows.offset)
+    return rows.with_values(_roughly_filled(rows.in_units(units)) * units)
+
+
+def _roughly_filled(rows):
+    """The values of rows in units of their deviations, with their holes filled."""
+    sample = rows.spread_out(FILLING_ROWS)
+    whole = sample.with_values(np.nan_to_num(sample.values))
+    n_features = rows.values.shape[1]
+    partition = partition_rows(whole, np.zeros_like(whole.values[:1]))
+    centers = np.zeros((1, n_features))
+    spread = first_shared(whole, partition, centers, n_features, beta=None)
+    free_energy = FreeEnergyWithHoles(sample, Gaussian(), n_features, False)
+    mixture, *_ = lower(
+        free_energy,
+        Mixture(centers, np.ones(1), spread),
+        max_iter=FILLING_ITERATIONS,
+        tol=FILLING_TOLERANCE,
+        watch=lambda *_: False,
+    )
+    memories, root = free_energy.memories_of(mixture)
+    return filled(rows.device, rows.values, memories, root)
+
+
+class Expected(NamedTuple):
+    """Sums over rows under the posteriors of a mixture, in the coordinates of rows.
+
+    As `_free_energy.Expected`, of rows that are filled as each memory expects them
+    where there is a metric, and of what is seen where there is none.
+    """
+
+    free_energy: float
+    counts: np.ndarray  # (n_clusters,)
+    pulls: np.ndarray  # (n_clusters, 1) or, for each feature, (n_clusters, n_features)
+    sums: np.ndarray  # (n_clusters, n_features)
+    squares: float
+    moment: np.ndarray | None  # (n_features, n_features) sum of u row row^T
+
+
+class Moments(NamedTuple):
+    """Squares about the new centers, divided by the weight they stand for."""
+
+    mean_square_: float
+    covariance_: np.ndarray | None
+
+    def mean_square(self):
+        """Variance of a feature, in the mean over features."""
+        return self.mean_square_
+
+    def covariance(self):
+        """Covariance of the features."""
+        return self.covariance_
+
+
+class FreeEnergyWithHoles(FreeEnergy):
+    """The free energy of what is seen, lowered by exact EM."""
+
+    def __init__(self, rows, likelihood, n_features, learn_weights):
+        super().__init__(rows, likelihood, n_features, learn_weights)
+        self.n_seen = np.count_nonzero(~np.isnan(rows.values), axis=1)
+
+    def memories_of(self, mixture):
+        """The memories in the coordinates of rows, and the root of their metric."""
+        memories = Memories(
+            mixture.centers,
+            np.log(mixture.weights),
+            mixture.spread.beta,
+            self.likelihood,
+            self.n_features,
+        )
+        if isinstance(mixture.spread, Isotropic):
+            return memories.astype(self.rows.values.dtype), None
+        return memories.astype(np.float64), mixture.spread.project(
+            np.eye(self.n_features)
+        )
+
+    def expectation(self, mixture):
+        """The E-step: the free energy and what the M-step needs."""
+        memories, root = self.memories_of(mixture)
+        values, weights = self.rows.values, self.rows.weights
+        device = self.rows.device
+        kernel, settings, passes = device.kernels.seen_expectation, (), 4
+        if root is not None:
+            settings = (Metric.of(root, memories.centers),)
+            kernel = device.kernels.metric_expectation
+            of_covariance = 2 * self.n_features // len(mixture.weights)
+            passes = ROW_BY_ROW * (8 + of_covariance)
+        evidence, counts, pulls, sums, squares, *rest = device.sum_over(
+            *(kernel, values, weights, memories, *settings),
+            out=(device.empty(len(values)),),
+            passes=passes,
+        )
+        normaliser = self.likelihood.log_normaliser(
+            mixture.spread.beta, self.n_seen, self.n_features - self.n_seen
+        )
+        log_density = evidence + weights @ normaliser
+        log_density += self.rows.log_units * self.rows.total_weight
+        moment = None
+        if rest:
+            moment, log_determinants = rest
+            log_density -= log_determinants / 2
+            pulls = pulls[:, None]
+        free_energy = mixture.spread.penalty - log_density / self.rows.total_weight
+        return Expected(free_energy, counts, pulls, sums, squares, moment)
+
+    def maximisation(self, mixture, expected):
+        """The M-step: centers and weights, then the spread about the new centers."""
+        pulls = expected.pulls
+        moved = expected.sums / np.where(pulls > 0, pulls, 1.0)
+        centers = np.where(pulls > 0, moved, mixture.centers)
+        step = centers - mixture.centers
+        squares = expected.squares - (pulls * np.square(step)).sum()
+        n_values = self.rows.weights @ self.n_seen
+        covariance = None
+        if expected.moment is not None:
+            covariance = expected.moment - (centers.T * pulls[:, 0]) @ centers
+            covariance /= self.rows.total_weight
+        spread = mixture.spread.updated(Moments(squares / n_values, covariance))
+        return Mixture(centers, self._weights(mixture, expected.counts), spread)

@@ -1,0 +1,1 @@
+"""An unknown number of memories: the Chinese restaurant process."""

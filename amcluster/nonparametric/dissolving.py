@@ -1,0 +1,42 @@
+"""Memories too small to be clusters are dissolved: their rows go to the others."""
+
+import numpy as np
+
+from .coordinates import expectation, labels
+from .model import Grown
+
+
+def dissolve(rows, grown, model, min_size, soft):
+    """Drop the smallest memory and count again, while one has too few rows.
+
+    A memory's size is the weight of the rows it is the label of. The others keep their
+    centers and beta, so that rows of a dropped memory stay as strange as they were.
+
+    Parameters
+    ----------
+    rows : DistinctRows or HoledRows
+    grown : Grown
+    model : Nonparametric
+    min_size : float
+    soft : bool
+        Whether counts are sums of responsibilities, or of labels.
+
+    Returns
+    -------
+    Grown
+        With one memory at least.
+    """
+    sizes = _sizes(rows, grown, model)
+    while len(sizes) > 1 and sizes.min() < min_size:
+        kept = np.arange(len(sizes)) != sizes.argmin()
+        grown = Grown(grown.centers[kept], grown.counts[kept], grown.beta)
+        sizes = _sizes(rows, grown, model)
+        counts = expectation(rows, model.memories(grown))[1] if soft else sizes
+        grown = grown._replace(counts=counts)
+    return grown
+
+
+def _sizes(rows, grown, model):
+    of_rows = labels(rows, model.memories(grown))
+    sizes = np.bincount(of_rows, rows.weights, len(grown.counts))
+    return np.where(grown.counts > model.restaurant.discount, sizes, 0.0)

@@ -1,0 +1,1 @@
+"""What rows are: distinct, in an order of their own, and weighted."""

@@ -1,0 +1,1 @@
+"""How distances are measured: covariances and learned metrics."""
