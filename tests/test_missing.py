@@ -14,9 +14,10 @@ from sklearn.utils import get_tags
 from amcluster import CLAMClusterer, CLAMELBOClusterer, CRPAssociativeClusterer
 from amcluster.energies import resolve
 from amcluster.learning.em import Mixture
-from amcluster.learning.missing import FreeEnergyWithHoles, has_holes, look_finite
+from amcluster.learning.missing import FreeEnergyWithHoles
 from amcluster.learning.seeding import partition_rows
 from amcluster.rows.distinct import distinct_rows
+from amcluster.rows.missing import has_missing, look_finite
 from amcluster.spaces.covariance import Isotropic, first_shared
 
 from .conftest import REAL_SETS
@@ -691,4 +692,4 @@ def test_crp_errors(X):
 def test_holes_are_told_from_infinity(values, finite, holes):
     values = np.array([values])
     assert look_finite(values) == finite
-    assert has_holes(values) == holes
+    assert has_missing(values) == holes

@@ -558,7 +558,8 @@ def far_away(draw, X):
     largest = float(np.finfo(X.dtype).max)
     width = X.dtype.itemsize * 8
     of_any_size = st.floats(-largest, largest, width=width)
-    fill_values = st.sampled_from([1e20, -1e20, 9.96921e36, largest, -largest])
+    fills = X.dtype.type([1e20, -1e20, 9.96921e36, largest, -largest])
+    fill_values = st.sampled_from(fills.tolist())
     elements = st.one_of(of_any_size, fill_values, st.just(np.nan))
     shape = draw(st.integers(1, 3)), X.shape[1]
     rows = draw(hnp.arrays(X.dtype, shape, elements=elements))

@@ -4,13 +4,11 @@ import math
 import warnings
 from abc import ABCMeta, abstractmethod
 from contextlib import contextmanager
-from functools import partial
 from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial.distance import cdist
-from scipy.special import logsumexp
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -34,11 +32,12 @@ from ..checks import (
 )
 from ..energies import Gaussian
 from ..execution.select import device_named
-from ..execution.threads import ROW_BY_ROW, blas_in_one_thread
-from ..kernels import Dynamics, Memories
-from ..learning.missing import filled, has_holes, marginal_logits, posteriors
-from ..network import MAX_RETRIEVAL_STEPS, rest_tolerance
+from ..execution.threads import blas_in_one_thread
+from ..kernels import Memories
+from ..network import MAX_RETRIEVAL_STEPS, Network
 from ..rows.distinct import distinct_rows
+from ..rows.kinds import apart
+from ..rows.missing import Missing, has_missing
 from ..spaces.metric import LearnedMetric
 from .callbacks import CallbackSupportMixin, Task, with_callbacks
 
@@ -171,19 +170,25 @@ class AssociativeClusterer(
         return wide._replace(attributes=attributes)
 
     def _set_labels(self, X, weights, device):
-        holes, counts = has_holes(X), weights > 0
-        answer = partial(self._labels, device=device)  # which may have X already
-        if counts.all():
-            self.labels_ = labels = self._each_kind(X, holes, answer)
-        else:  # what does not count may be anywhere
-            self.labels_ = self._each_kind(self._nearer(X), holes, answer)
+        """Labels of the rows that were learned from, and their inertia.
+
+        The device may have X already.
+        """
+        network, counts = self._network()._replace(device=device), weights > 0
+        missing = has_missing(X)
+
+        # What does not count may be anywhere.
+        reached = X if counts.all() else self._nearer(X)
+        self.labels_ = labels = network.asked(
+            reached, missing, lambda rows, network: rows.labels(network)
+        )
+        if not counts.all():
             X, weights, labels = X[counts], weights[counts], self.labels_[counts]
-        memories = self._memories(X.shape[1]).astype(X.dtype)
-        if holes:
+        memories = network.memories.astype(X.dtype)
+        if missing:
             X = np.where(np.isnan(X), memories.centers[labels], X)
         (inertia,) = device.sum_over(
-            *(device.kernels.squared_error, X, weights, memories),
-            out=(labels,),
+            device.kernels.squared_error, X, weights, memories, out=(labels,)
         )
         self.inertia_ = float(inertia)
 
@@ -204,7 +209,7 @@ class AssociativeClusterer(
         labels : ndarray of shape (n_samples,), int
             The argmax of `predict_proba`; of equal ones the first.
         """
-        return self._each_kind(*self._checked(X), self._labels)
+        return self._answer(X, lambda rows, network: rows.labels(network))
 
     def predict_proba(self, X):
         """Posterior of each memory given each row.
@@ -222,7 +227,7 @@ class AssociativeClusterer(
         responsibilities : ndarray of shape (n_samples, n_clusters)
             Rows sum to 1; dtype of X.
         """
-        return self._each_kind(*self._checked(X), self._posteriors)
+        return self._answer(X, lambda rows, network: rows.posteriors(network))
 
     def transform(self, X):
         """Euclidean distance to each memory.
@@ -237,8 +242,8 @@ class AssociativeClusterer(
         distances : ndarray of shape (n_samples, n_clusters)
             In units of X.
         """
-        X, holes, far = self._as_given(X)
-        if not (holes or far):
+        X, missing, far = self._as_given(X)
+        if not (missing or far):
             return self._distances(X)
         centers = np.abs(self.cluster_centers_).max() + self.beta_**-0.5
         beyond = (np.abs(X) > FAR * centers).any(axis=1)
@@ -262,7 +267,7 @@ class AssociativeClusterer(
         log_density : ndarray of shape (n_samples,)
             In nats.
         """
-        return self._each_kind(*self._checked(X), self._log_densities)
+        return self._answer(X, lambda rows, network: rows.log_density(network))
 
     def score(self, X, y=None, sample_weight=None):
         """Mean log density of the rows.
@@ -311,7 +316,8 @@ class AssociativeClusterer(
         .. [1] Schaeffer et al. "Associative Memory Under the Probabilistic Lens:
            Improved Transformers & Dynamic Memory Creation", 2023.
         """
-        return self._each_kind(*self._checked(X), self._energies)
+        evidence = self._answer(X, lambda rows, network: rows.log_evidence(network))
+        return evidence / evidence.dtype.type(-self.beta_)
 
     def retrieve(self, X, n_steps=None, step_size=1.0):
         """State of the network after its dynamics, started at each row.
@@ -337,10 +343,17 @@ class AssociativeClusterer(
         check_step_size(step_size)
         if n_steps is not None:
             check_number(n_steps, "n_steps", Integral, min_val=0)
-        X, holes, _ = self._as_given(X)
-        n_steps = None if n_steps is None else int(n_steps)
-        follow = partial(self._retrieved, n_steps=n_steps, step_size=step_size)
-        states, moving = self._each_kind(X, holes, follow)
+        X, missing, _ = self._as_given(X)
+        network = self._network()
+        if n_steps is not None:
+            return network.asked(
+                X,
+                missing,
+                lambda rows, here: here.states_after(rows, int(n_steps), step_size),
+            )
+        states, moving = network.asked(
+            X, missing, lambda rows, here: here.states_at_rest(rows, step_size)
+        )
         warn_of_moving(np.count_nonzero(moving), len(X))
         return states
 
@@ -363,9 +376,10 @@ class AssociativeClusterer(
         """
         check_step_size(step_size)
         check_number(n_steps, "n_steps", Integral, min_val=0)
-        X, holes, _ = self._as_given(X)
-        follow = partial(self._paths, n_steps=int(n_steps), step_size=step_size)
-        return self._each_kind(X, holes, follow)
+        X, missing, _ = self._as_given(X)
+        return self._network().asked(
+            X, missing, lambda rows, here: here.paths(rows, int(n_steps), step_size)
+        )
 
     def complete(self, X):
         """Fill the missing values of rows in.
@@ -385,15 +399,15 @@ class AssociativeClusterer(
         completed : ndarray of shape (n_samples, n_features)
             What was there is untouched.
         """
-        X, holes, far = self._as_given(X)
-        if not holes:
+        X, missing, far = self._as_given(X)
+        if not missing:
             return X.copy()
         X = X.copy()
         hole = np.isnan(X)
         holed = hole.any(axis=1)
-        rows = self._nearer(X[holed]) if far else X[holed]
+        rows = Missing(self._nearer(X[holed]) if far else X[holed])
         with np.errstate(over="ignore"):
-            X[hole] = self._completed(rows, self._device())[hole[holed]]
+            X[hole] = rows.completed(self._network())[hole[holed]]
         return X
 
     @property
@@ -429,12 +443,12 @@ class AssociativeClusterer(
         return self._as_given(X)[0]
 
     def _checked(self, X):
-        """X as `_nearer`, and whether it has holes."""
-        X, holes, far = self._as_given(X)
-        return self._nearer(X) if far else X, holes
+        """X as `_nearer`, and whether values are missing."""
+        X, missing, far = self._as_given(X)
+        return self._nearer(X) if far else X, missing
 
     def _as_given(self, X):
-        """X, checked, and whether it has holes, and rows that may be too far away.
+        """X, checked; whether values are missing; whether some may be too far away.
 
         Its smallest and its largest value tell all three.
         """
@@ -456,19 +470,10 @@ class AssociativeClusterer(
         ends = [(middle + sign * reach_of(X)).astype(X.dtype) for sign in (-1, 1)]
         return X.clip(*ends)
 
-    def _each_kind(self, X, holes, answer):
-        """What ``answer(rows, holes)`` says of whole rows, and of those with holes.
-
-        These take another way, with another rounding. Apart, no row's answer depends on
-        the rows that it came with.
-        """
-        # What is too far away for the dtype is infinitely far away, and no warning.
-        with np.errstate(over="ignore", invalid="ignore"):
-            if not holes:
-                return answer(X, False)
-            holed = np.isnan(X).any(axis=1)
-            kinds = [partial(answer, holes=kind) for kind in (True, False)]
-            return apart(holed, X, *kinds)
+    def _answer(self, X, ask):
+        """What ``ask(rows, network)`` says of the rows of X."""
+        X, missing = self._checked(X)
+        return self._network().asked(X, missing, ask)
 
     def _validated(self, X, reset=True, ensure_all_finite="allow-nan"):
         X = validate_data(
@@ -515,50 +520,17 @@ class AssociativeClusterer(
             n_features,
         )
 
-    def _network(self, X, device):
-        """X and the memories, in coordinates where the metric is Euclidean."""
-        memories = self._memories(X.shape[1]).astype(X.dtype)
-        X, centers = self._coordinates(device, X, memories.centers)
-        return X, memories._replace(centers=centers)
+    def _network(self):
+        """The network of the memories, for one call of a user."""
+        metric = self._learned_metric()
+        middle = None if metric is None else self._middle()
+        n_features = self.cluster_centers_.shape[1]
+        return Network(self._memories(n_features), metric, middle, self._device())
 
     def _learned_metric(self):
         """The learned metric; None where it is Euclidean."""
         factors = getattr(self, "_metric_", None)
         return None if factors is None else LearnedMetric(*factors)
-
-    def _coordinates(self, device, *arrays):
-        """Points of X in coordinates where the metric is Euclidean."""
-        metric = self._learned_metric()
-        if metric is None:
-            return arrays
-        middle = self._middle().astype(arrays[0].dtype)
-        return [metric.coordinates(points - middle, device) for points in arrays]
-
-    def _centred(self, X):
-        """X and the memories about a point in their middle, and the metric's root."""
-        memories, metric = self._memories(X.shape[1]), self._learned_metric()
-        if metric is None:
-            return X, memories, None
-        middle = self._middle()
-        memories = memories._replace(centers=memories.centers - middle)
-        return X - middle.astype(X.dtype), memories, metric.dense().matrix
-
-    def _marginal_logits(self, X, device):
-        """Logits of rows with holes, and their log normalisers."""
-        logits, log_determinants = marginal_logits(device, *self._centred(X))
-        n_seen = np.count_nonzero(~np.isnan(X), axis=1)
-        normalisers = self._likelihood().log_normaliser(
-            self.beta_, n_seen, X.shape[1] - n_seen
-        )
-        return logits, (normalisers - log_determinants / 2).astype(X.dtype)
-
-    def _completed(self, X, device):
-        """X with its holes filled by what is expected, given the rest of the row."""
-        X_centred, memories, root = self._centred(X)
-        expected = filled(device, X_centred, memories, root)
-        if root is not None:
-            expected = expected + self._middle().astype(X.dtype)
-        return np.where(np.isnan(X), expected, X)
 
     def _middle(self):
         """Where those coordinates are 0, so that they keep float32's precision."""
@@ -568,28 +540,8 @@ class AssociativeClusterer(
         if self.verbose:
             print(f"Start {start + 1}, iteration {iteration}: {what}")
 
-    def _rows_of(self, kernel, X, device, *shape):
-        out = np.empty((len(X), *shape), X.dtype)
-        device.rows_of(kernel, *self._network(X, device), out=(out,))
-        return out
-
-    def _labels(self, X, holes, device=None):
-        device = device or self._device()
-        if holes:
-            return posteriors(self._marginal_logits(X, device)[0]).argmax(axis=1)
-        labels = np.empty(len(X), np.intp)
-        device.rows_of(device.kernels.label, *self._network(X, device), out=(labels,))
-        return labels
-
-    def _posteriors(self, X, holes):
-        device = self._device()
-        if holes:
-            return posteriors(self._marginal_logits(X, device)[0])
-        kernel = device.kernels.posterior
-        return self._rows_of(kernel, X, device, len(self.cluster_centers_))
-
     def _distances(self, X):
-        between = nan_euclidean_distances if has_holes(X) else cdist
+        between = nan_euclidean_distances if has_missing(X) else cdist
         return between(X, self.cluster_centers_).astype(X.dtype, copy=False)
 
     def _far_distances(self, X):
@@ -599,58 +551,6 @@ class AssociativeClusterer(
             away = np.nan_to_num(X[:, None].astype(float) - self.cluster_centers_)
             distances = np.hypot.reduce(away, axis=2) * np.sqrt(X.shape[1] / seen)
         return np.minimum(distances, np.finfo(X.dtype).max).astype(X.dtype)
-
-    def _log_densities(self, X, holes):
-        device = self._device()
-        if holes:
-            logits, normaliser = self._marginal_logits(X, device)
-            return logsumexp(logits, axis=1) + normaliser
-        normaliser = self._likelihood().log_normaliser(self.beta_, X.shape[1], 0)
-        evidence = self._rows_of(device.kernels.log_evidence, X, device)
-        return evidence + X.dtype.type(normaliser)
-
-    def _energies(self, X, holes):
-        device = self._device()
-        if holes:
-            evidence = logsumexp(self._marginal_logits(X, device)[0], axis=1)
-        else:
-            evidence = self._rows_of(device.kernels.log_evidence, X, device)
-        return evidence / X.dtype.type(-self.beta_)
-
-    def _retrieved(self, X, holes, n_steps, step_size):
-        """States after so many steps, or at rest, and which of them still move."""
-        device = self._device()
-        X, memories = self._network(X, device)
-        states, shift = np.empty(X.shape, X.dtype), np.zeros(len(X), X.dtype)
-        if n_steps is not None:
-            dynamics = Dynamics.free(X.shape[1], n_steps, step_size, X.dtype, holes)
-            device.rows_of(
-                *(device.kernels.retrieve, X, memories, dynamics),
-                out=(states,),
-                passes=2 * n_steps,
-            )
-            return states, shift > 0
-        tolerance = rest_tolerance(memories)
-        dynamics = Dynamics.free(
-            X.shape[1], MAX_RETRIEVAL_STEPS, step_size, X.dtype, holes
-        )
-        device.rows_of(
-            *(device.kernels.rest, X, memories, dynamics, tolerance),
-            out=(states, shift),
-            passes=20,
-        )
-        return states, shift > tolerance
-
-    def _paths(self, X, holes, n_steps, step_size):
-        device = self._device()
-        dynamics = Dynamics.free(X.shape[1], n_steps, step_size, X.dtype, holes)
-        out = np.empty((len(X), n_steps + 1, X.shape[1]), X.dtype)
-        device.rows_of(
-            *(device.kernels.trajectory, *self._network(X, device), dynamics),
-            out=(out,),
-            passes=2 * n_steps * ROW_BY_ROW,
-        )
-        return out
 
 
 def sharpness(rows, attributes):
@@ -688,26 +588,6 @@ def reach_of(X):
     `check_spread` has fits end far below.
     """
     return math.sqrt(float(np.finfo(X.dtype).max) / X.shape[1]) / 8
-
-
-def apart(where, X, of_some, of_others):
-    """Answers to some of the rows, and to the others, by themselves."""
-    if where.all():
-        return of_some(X)
-    if not where.any():
-        return of_others(X)
-    return put_together(where, of_some(X[where]), of_others(X[~where]))
-
-
-def put_together(where, some, others):
-    """Answers for rows that are in two parts, each an array or a tuple of them."""
-    if isinstance(some, tuple):
-        return tuple(
-            put_together(where, *pair) for pair in zip(some, others, strict=True)
-        )
-    together = np.empty((len(where), *some.shape[1:]), some.dtype)
-    together[where], together[~where] = some, others
-    return together
 
 
 def fitted_attributes(centers, weights, beta, offset):

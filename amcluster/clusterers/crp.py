@@ -15,14 +15,13 @@ from ..checks import (
 )
 from ..execution.threads import blas_in_one_thread
 from ..kernels import Memories
-from ..learning.missing import has_holes
-from ..nonparametric.coordinates import HoledRows, coordinates, filled_rows
+from ..nonparametric.coordinates import about, coordinates, filled_rows
 from ..nonparametric.dissolving import dissolve
 from ..nonparametric.hard import Collapsed, first_numbers, lower
-from ..nonparametric.landscape import Clamp, Landscape, new_part
+from ..nonparametric.landscape import Clamp, Landscape, WithBase, new_part
 from ..nonparametric.model import ChineseRestaurant, Grown, Nonparametric
 from ..nonparametric.noise import prepare
-from ..nonparametric.soft import SoftObjective, coarsen, path_rows
+from ..nonparametric.soft import SoftObjective, coarsen, filled_by_path, path_rows
 from ..nonparametric.stream import (
     MOST_STRANGE,
     Buffer,
@@ -34,7 +33,9 @@ from ..nonparametric.stream import (
     spreads,
     strangeness,
 )
-from ..rows.distinct import DistinctRows, distinct_rows
+from ..rows.distinct import distinct_rows
+from ..rows.kinds import as_one_kind
+from ..rows.missing import has_missing
 from ..rows.weights import READINGS, Weighing
 from .base import (
     AssociativeClusterer,
@@ -404,7 +405,9 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         novelty : ndarray of shape (n_samples,)
             In [0, 1].
         """
-        return self._each_kind(*self._checked(X), self._novelties)
+        return self._answer(
+            X, lambda rows, network: new_part(*self._with_base(network).evidences(rows))
+        )
 
     def energy(self, X):
         """Energy of each row as a state of the network, base measure included.
@@ -422,7 +425,14 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         energy : ndarray of shape (n_samples,)
             In squared units of X.
         """
-        return self._each_kind(*self._checked(X), self._energies)
+        evidence = self._answer(
+            X,
+            lambda rows, network: np.logaddexp(
+                *self._with_base(network).evidences(rows)
+            ),
+        )
+        sharpness = self._model().tempering * self.beta_
+        return evidence / evidence.dtype.type(-sharpness)
 
     def score_samples(self, X):
         """Log density of each row: that of the next row, given all learned from.
@@ -443,7 +453,7 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         log_density : ndarray of shape (n_samples,)
             In nats.
         """
-        return self._each_kind(*self._checked(X), self._log_densities)
+        return self._answer(X, self._log_density)
 
     def retrieve(self, X, n_steps=None, step_size=1.0):
         """State of the network after its dynamics, started at each row.
@@ -469,9 +479,11 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         check_step_size(step_size)
         if n_steps is not None:
             check_number(n_steps, "n_steps", Integral, min_val=0)
-        X, holes, _ = self._as_given(X)
-        follow = partial(self._retrieved, n_steps=n_steps, step_size=step_size)
-        states, moving = self._each_kind(X, holes, follow)
+        X, missing, _ = self._as_given(X)
+        network = self._network()
+        states, moving = network.asked(
+            X, missing, partial(self._retrieved, n_steps=n_steps, step_size=step_size)
+        )
         warn_of_moving(np.count_nonzero(moving), len(X))
         return states
 
@@ -494,9 +506,11 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         """
         check_step_size(step_size)
         check_number(n_steps, "n_steps", Integral, min_val=0)
-        X, holes, _ = self._as_given(X)
-        follow = partial(self._paths, n_steps=int(n_steps), step_size=step_size)
-        return self._each_kind(X, holes, follow)
+        X, missing, _ = self._as_given(X)
+        network = self._network()
+        return network.asked(
+            X, missing, partial(self._paths, n_steps=int(n_steps), step_size=step_size)
+        )
 
     def _check_state(self, n_features):
         super()._check_state(n_features)
@@ -508,44 +522,35 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         of_memories = shapes["weights_"]
         return shapes | {"counts_": of_memories, "base_mean_": (n_features,)}
 
-    def _novelties(self, X, holes):
-        of_memories, of_base, _ = self._evidences(X, holes)
-        return new_part(of_memories, of_base)
+    def _log_density(self, rows, network):
+        both = self._with_base(network, tempered=False)
+        known, normaliser = rows.evidence_and_normaliser(both.known)
+        # Outside the axes of the metric the base measure is as narrow as a memory.
+        outside = self.beta_ * np.square(rows.length_outside(network))
+        normaliser = normaliser - outside
+        normaliser = normaliser - np.log(self.concentration + self.counts_.sum())
+        density = np.logaddexp(known, both.base_evidence(rows)) + normaliser
+        return density.astype(known.dtype, copy=False)
 
-    def _energies(self, X, holes):
-        sharpness = X.dtype.type(self._model().tempering * self.beta_)
-        return np.logaddexp(*self._evidences(X, holes)[:2]) / -sharpness
-
-    def _log_densities(self, X, holes):
-        *parts, log_determinants = self._evidences(X, holes, tempered=False)
-        n_seen = np.count_nonzero(~np.isnan(X), axis=1) if holes else X.shape[1]
-        normaliser = n_seen / 2 * np.log(self.beta_ / np.pi) - log_determinants / 2
-        normaliser -= np.log(self.concentration + self.counts_.sum())
-        metric = self._metric_for(holes)
-        if metric is not None and metric.axes is not None:
-            middle = self._middle().astype(X.dtype)
-            beyond = metric.length_outside(X - middle, self._device())
-            normaliser = normaliser - self.beta_ * np.square(beyond)
-        return np.logaddexp(*parts) + np.asarray(normaliser, X.dtype)
-
-    def _retrieved(self, X, holes, n_steps, step_size):
-        (rows, landscape, clamp), n_moving = self._network_of(X, holes), 0
+    def _retrieved(self, rows, network, n_steps, step_size):
+        (start, landscape, clamp), n_moving = self._flow(rows, network), 0
         if n_steps is None:
-            states, n_moving = landscape.rest(rows, step_size, clamp)
+            states, n_moving = landscape.rest(start, step_size, clamp)
         else:
-            *_, states = landscape.flow(rows, n_steps, step_size, clamp)
+            *_, states = landscape.flow(start, n_steps, step_size, clamp)
         left = 0.0 if n_steps is None else (1 - step_size) ** n_steps
-        states = seen_kept(self._points(states, X, holes, left), X)
+        states = self._points(states, rows, network, left)
         # Only their number is of interest.
-        return states, np.arange(len(X)) < n_moving
+        return states, np.arange(len(states)) < n_moving
 
-    def _paths(self, X, holes, n_steps, step_size):
-        rows, landscape, clamp = self._network_of(X, holes)
-        path = landscape.flow(rows, n_steps, step_size, clamp)
+    def _paths(self, rows, network, n_steps, step_size):
+        start, landscape, clamp = self._flow(rows, network)
+        path = landscape.flow(start, n_steps, step_size, clamp)
         states = [
-            seen_kept(self._points(v, X, holes, (1 - step_size) ** t), X)
+            self._points(v, rows, network, (1 - step_size) ** t)
             for t, v in enumerate(path)
         ]
+        X = rows.values
         states[0] = np.where(np.isnan(X), states[0], X)
         return np.stack(states, axis=1)
 
@@ -597,10 +602,8 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         rows = coordinates(rows, prepared.coordinates)
         sample = coordinates(sample, prepared.coordinates)
         model, soft = self._first_model(prepared), self.assignment == "soft"
-        if isinstance(rows, HoledRows) and not soft:
-            objective = SoftObjective(sample, model, float(self.tol))
-            path = coarsen(objective, random_state, watch=lambda *_: False)
-            rows = rows.filled_by(model.memories(path.grown))
+        if not soft:
+            rows = filled_by_path(rows, sample, model, float(self.tol), random_state)
         attributes = partial(self._attributes, prepared, offset, model)
         best, tried = None, []
         for start, grow in enumerate(self._starts(rows, sample, model, random_state)):
@@ -742,13 +745,15 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         if hasattr(self, "_spreads"):
             far = far_rows(X, self.base_mean_, self.cluster_centers_, self._spreads)
         near, is_strange = ~far & (weights > 0), far.copy()
-        metric, base_mean = self._metric_for(has_holes(X[near])), self._base_mean()
+        metric = as_one_kind(X[near]).usable(self._learned_metric())
+        base_mean = self._base_mean()
         centers = self.cluster_centers_ - base_mean
         if metric is not None:
             centers = metric.coordinates(centers)
         grown = decayed(Grown(centers, self.counts_, self.beta_), factor, self.discount)
         if near.any():
-            batch = self._about_base(X[near], weights[near], metric)
+            batch = distinct_rows(X[near], weights[near])
+            batch = about(batch, base_mean, metric)._replace(device=self._device())
             by_flow = self.creation == "flow"
             random_state = generator_of(self.random_state)
             seated = follow(batch, grown, self._model(), by_flow, random_state)
@@ -765,27 +770,16 @@ class CRPAssociativeClusterer(AssociativeClusterer):
     def _base_mean(self):
         return self.base_mean_.astype(np.float64)
 
-    def _about_base(self, X, weights, metric):
-        """The rows of a batch, about the base mean, in coordinates of a metric."""
-        base_mean = self._base_mean()
-        batch = distinct_rows(X, weights)
-        about_base = batch.values + (batch.offset - base_mean)
-        values = about_base if metric is None else metric.coordinates(about_base)
-        if batch.has_holes:
-            root = None if metric is None else metric.matrix
-            rows = HoledRows(values, batch.weights, base_mean, about_base, root)
-        else:
-            rows = DistinctRows(values, batch.weights, base_mean)
-        return rows._replace(device=self._device())
-
     def _count(self, X, weights):
         """Add rows to the counts of the memories of their labels; nothing else."""
         if not weights.any():
             return
         order = np.argsort(weights)  # sums are then the same in any order of rows
         X, weights = X[order], weights[order]
-        answer = partial(self._labels, device=self._device())
-        of_rows = self._each_kind(self._nearer(X), has_holes(X), answer)
+        network, missing = self._network(), has_missing(X)
+        of_rows = network.asked(
+            self._nearer(X), missing, lambda rows, network: rows.labels(network)
+        )
         counts = self.counts_ + np.bincount(of_rows, weights, len(self.counts_))
         centers, dtype = self.cluster_centers_, self.cluster_centers_.dtype
         vars(self).update(self._of_memories(centers, counts, self.beta_, dtype))
@@ -807,70 +801,60 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         log_weights = np.log(self.weights_)
         return Memories(self.cluster_centers_, log_weights, sharpness)
 
-    def _evidences(self, X, holes, tempered=True):
-        """logsumexp of a_1, ..., a_K, and a_0, of each row, and its log det A_hh."""
-        centers = self.cluster_centers_.astype(X.dtype)
-        base_mean, device = self.base_mean_[None].astype(X.dtype), self._device()
-        metric = self._metric_for(holes)
-        if not holes:
-            rows, *places = self._coordinates(device, X, centers, base_mean)
-            return *self._landscape(device, *places, tempered).evidences(rows), 0.0
-        if metric is None:
-            landscape = self._landscape(device, centers, base_mean, tempered)
-            return landscape.marginal_evidences(X, None)
-        middle = self._middle().astype(X.dtype)
-        X, centers, base_mean = X - middle, centers - middle, base_mean - middle
-        landscape = self._landscape(device, centers, base_mean, tempered)
-        return landscape.marginal_evidences(X, metric.matrix)
-
-    def _metric_for(self, holes):
-        """The learned metric, with the features for axes where rows have holes."""
-        metric = self._learned_metric()
-        return metric.dense() if holes and metric is not None else metric
-
-    def _network_of(self, X, holes):
-        """States to start from, their landscape, and what holds them."""
-        X, metric = self._nearer(X), self._metric_for(holes)
-        centers = self.cluster_centers_.astype(X.dtype)
-        base_mean, device = self.base_mean_[None].astype(X.dtype), self._device()
-        states = self._completed(X, device) if holes else X
-        places = states, centers, base_mean
-        if metric is not None:
-            middle = self._middle().astype(X.dtype)
-            places = [metric.coordinates(p - middle, device) for p in places]
-        clamp = None
-        if holes:
-            clamp = Clamp(X, None if metric is None else metric.matrix)
-        return places[0], self._landscape(device, *places[1:]), clamp
-
-    def _landscape(self, device, centers, base_mean, tempered=True):
-        """The landscape of memories and a base measure at these places."""
-        model, counts, dtype = self._model(), self.counts_, centers.dtype
-        power, dimension = 1.0, centers.shape[1]
+    def _with_base(self, network, tempered=True):
+        """The network with the base measure as one more memory."""
+        model, counts = self._model(), self.counts_
+        power, metric = 1.0, network.metric
+        dimension = len(self.base_mean_) if metric is None else metric.rank
         if tempered:
             power, dimension = model.tempering, model.effective_dimension
-        gamma = model.base_beta(self.beta_)
-        return Landscape.of(
-            *(centers, np.log(counts - self.discount)),
-            *(base_mean[0], np.log(model.restaurant.new_weight(len(counts)))),
-            *(power * self.beta_, power * gamma, dimension / 2, dtype),
-        )._replace(device=device)
+        memories = network.memories._replace(
+            log_weights=np.log(counts - self.discount), beta=power * self.beta_
+        )
+        return WithBase.of(
+            network._replace(memories=memories),
+            self.base_mean_,
+            np.log(model.restaurant.new_weight(len(counts))),
+            power * model.base_beta(self.beta_),
+            dimension / 2,
+        )
 
-    def _points(self, states, X, holes, left):
+    def _flow(self, rows, network):
+        """States to start from, their landscape, and what holds them."""
+        rows = rows._replace(values=self._nearer(rows.values))
+        start, metric = rows.completed(network), rows.usable(network.metric)
+        network = network._replace(metric=metric)
+        both, dtype = self._with_base(network), start.dtype
+        known, new = both.known.memories, both.new.memories
+        landscape = Landscape.of(
+            network.coordinates(known.centers.astype(dtype)),
+            known.log_weights,
+            network.coordinates(new.centers.astype(dtype))[0],
+            new.log_weights[0],
+            known.beta,
+            new.beta,
+            both.half,
+            dtype,
+        )._replace(device=network.device)
+        clamp = None
+        if rows.has_missing:
+            clamp = Clamp(rows.values, None if metric is None else metric.matrix)
+        return network.coordinates(start), landscape, clamp
+
+    def _points(self, states, rows, network, left):
         """States of the network as points of X, where they began.
 
         What was outside the axes of a metric is pulled to them, and a part is `left`.
         """
-        metric = self._metric_for(holes)
+        metric, X = rows.usable(network.metric), rows.values
         if metric is None:
-            return states
-        middle = self._middle()
-        points = metric.features(states) + middle
+            return seen_kept(states, X)
+        points = metric.features(states) + network.middle
         if metric.axes is not None and left:
-            start = X - middle
+            start = X - network.middle
             inside = metric.features(metric.coordinates(start))
             points += left * (start - inside)
-        return points.astype(states.dtype)
+        return seen_kept(points.astype(states.dtype), X)
 
 
 def seen_kept(states, X):

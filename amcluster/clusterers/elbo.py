@@ -298,7 +298,9 @@ class CLAMELBOClusterer(SeededClusterer):
             max_val=largest,
             include_boundaries="right",
         )
-        joint = self._each_kind(*self._checked(X), self._joint)
+        joint = self._answer(X, lambda rows, network: rows.joint(network))
+        # Where a memory is out of reach, differences are to be numbers all the same.
+        joint = np.maximum(joint, np.finfo(joint.dtype).min / 16)
         start = np.zeros(joint.shape[1])
         v = flow(joint, start, int(n_steps), float(step_size), dynamics)
         log_q = log_softmax(v, axis=2)
@@ -372,19 +374,6 @@ class CLAMELBOClusterer(SeededClusterer):
         """
         return -2 * self.score(X) * len(X) + 2 * self._n_parameters()
 
-    def _joint(self, X, holes):
-        """Joint log densities of rows and memories, as finite numbers of the dtype."""
-        device, n_clusters = self._device(), len(self.cluster_centers_)
-        if holes:
-            joint, normaliser = self._marginal_logits(X, device)
-            joint += normaliser[:, None]
-        else:
-            normaliser = self._likelihood().log_normaliser(self.beta_, X.shape[1], 0)
-            joint = self._rows_of(device.kernels.logits, X, device, n_clusters)
-            joint += X.dtype.type(normaliser)
-        least = np.finfo(joint.dtype).min / 16  # so that differences are numbers too
-        return np.maximum(joint, least)
-
     def _n_parameters(self):
         n_clusters, n_features = self.cluster_centers_.shape
         of_weights = n_clusters - 1 if self.weights == "learned" else 0
@@ -429,13 +418,13 @@ class CLAMELBOClusterer(SeededClusterer):
         return tags
 
     def _as_given(self, X):
-        X, holes, far = super()._as_given(X)
-        self._check_holes(holes)
-        return X, holes, far
+        X, missing, far = super()._as_given(X)
+        self._check_missing(missing)
+        return X, missing, far
 
-    def _check_holes(self, holes):
+    def _check_missing(self, missing):
         """Raise for missing values where the energy is not known for what is left."""
-        if holes and not self._likelihood().marginals:
+        if missing and not self._likelihood().marginals:
             raise ValueError(
                 f"likelihood == {self.likelihood!r} has no closed form for rows with"
                 " missing values (NaN): fill them in first, by AssociativeImputer or"
@@ -444,7 +433,7 @@ class CLAMELBOClusterer(SeededClusterer):
 
     def _learn(self, X, rows, random_state, task):
         self._check_rows(X)
-        self._check_holes(rows.has_holes)
+        self._check_missing(rows.has_holes)
         trims = self._trims() * (task.max_subtasks // len(self._trims()))
         whole = rows
         if self.metric == "learned":
@@ -551,15 +540,8 @@ class CLAMELBOClusterer(SeededClusterer):
         spread = first_shared(seen, partition, centers, n_features, beta, prior)
         return Mixture(centers, uniform, spread)
 
-    def _network(self, X, device):
-        rows, memories = super()._network(X, device)
-        metric = self._learned_metric()
-        if metric is None or metric.axes is None:
-            return rows, memories
-        # One further coordinate, where all memories are at 0: what is outside the axes.
-        beyond = metric.length_outside(X - self._middle().astype(X.dtype), device)
-        centers = np.pad(memories.centers, ((0, 0), (0, 1)))
-        return np.column_stack([rows, beyond]), memories._replace(centers=centers)
+    def _network(self):
+        return super()._network()._replace(beyond=True)
 
     def _likelihood(self):
         return resolve(self.likelihood, nu=float(self.nu))

@@ -15,9 +15,9 @@ from ..checks import generator_of
 from ..clusterers.base import earlier_fit_kept
 from ..clusterers.centers import is_word
 from ..clusterers.elbo import CLAMELBOClusterer
-from ..learning.missing import has_holes
 from ..learning.seeding import draw_evenly
 from ..rows.distinct import distinct_rows
+from ..rows.missing import has_missing
 from .relations import exact_relations, fulfil
 
 # Numbers of memories that "auto" compares, while memories have this many rows each. It
@@ -280,7 +280,7 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             ensure_all_finite="allow-nan",
             reset=reset,
         )
-        if marker is not None and has_holes(X):
+        if marker is not None and has_missing(X):
             raise ValueError(
                 f"X contains NaN, and with missing_values == {marker!r} that is no"
                 " missing value. Fill it with that, or leave missing_values at NaN."

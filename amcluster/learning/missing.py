@@ -3,15 +3,14 @@
 NaN is a coordinate that was not seen, which is taken to say nothing of its value.
 """
 
-import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import softmax
 
 from ..energies import Gaussian
 from ..execution.threads import ROW_BY_ROW
 from ..kernels import Memories, Metric
+from ..rows.missing import filled
 from ..spaces.covariance import Isotropic, first_shared
 from ..spaces.metric import column_units
 from .em import FreeEnergy, Mixture, lower
@@ -22,81 +21,6 @@ from .seeding import partition_rows
 FILLING_ITERATIONS = 20
 FILLING_TOLERANCE = 1e-4
 FILLING_ROWS = 4000
-
-
-def look_finite(values):
-    """Whether all values are finite; rarely False where they are, if they are huge.
-
-    A sum tells, in one pass and one thread. The threads that BLAS wakes for a long dot
-    product spin for hundredths of a second when it is done, on cores that kernels need.
-    """
-    with np.errstate(over="ignore", invalid="ignore"):
-        return math.isfinite(values.sum())
-
-
-def has_holes(values):
-    """Whether something was not seen."""
-    return not look_finite(values) and bool(np.isnan(values).any())
-
-
-def posteriors(logits):
-    """The softmax of logits over memories, for each row.
-
-    Where all are -infinity, too far away for the dtype, no memory is preferred.
-    """
-    beyond = logits.max(axis=1, keepdims=True) == -np.inf
-    return softmax(np.where(beyond, logits.dtype.type(0), logits), axis=1)
-
-
-def marginal_logits(device, X, memories, root=None):
-    """Logits over the seen coordinates, and log det A_hh of the hidden ones.
-
-    Parameters
-    ----------
-    device : CPU or CUDA
-        Where to compute them.
-    X : ndarray of shape (n_rows, n_features)
-    memories : Memories
-        In the coordinates of X.
-    root : ndarray of shape (n_features, n_features), default=None
-        Root of the metric A; None: Euclidean.
-
-    Returns
-    -------
-    logits : ndarray of shape (n_rows, n_clusters)
-    log_determinants : ndarray of shape (n_rows,), float64
-    """
-    out = np.empty((len(X), len(memories.centers)), X.dtype)
-    log_determinants = np.zeros(len(X))
-    if root is None:
-        memories = memories.astype(X.dtype)
-        device.rows_of(device.kernels.seen_logits, X, memories, out=(out,))
-    else:
-        memories = memories.astype(np.float64)
-        metric = Metric.of(root, memories.centers)
-        device.rows_of(
-            *(device.kernels.metric_logits, X, memories, metric),
-            out=(out, log_determinants),
-            passes=ROW_BY_ROW,
-        )
-    return out, log_determinants
-
-
-def filled(device, X, memories, root=None):
-    """The rows with holes filled by what the memories expect, given the rest."""
-    if root is None:
-        logits, _ = marginal_logits(device, X, memories)
-        expected = posteriors(logits) @ memories.centers.astype(X.dtype)
-        return np.where(np.isnan(X), expected, X)
-    memories = memories.astype(np.float64)
-    out = np.empty(X.shape, X.dtype)
-    metric = Metric.of(root, memories.centers)
-    device.rows_of(
-        *(device.kernels.metric_complete, X, memories, metric),
-        out=(out,),
-        passes=ROW_BY_ROW,
-    )
-    return out
 
 
 def roughly_filled(rows):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..kernels import Dynamics
-from .missing import marginal_logits
+from ..rows.missing import marginal_logits
 
 
 def feature_folds(n_features, mask_fraction, random_state):

@@ -11,8 +11,9 @@ import numpy as np
 from ..execution.select import CPU
 from ..execution.threads import ROW_BY_ROW
 from ..kernels import Memories, Metric
-from ..learning.missing import filled, marginal_logits, roughly_filled
+from ..learning.missing import roughly_filled
 from ..rows.distinct import DistinctRows, seen_means
+from ..rows.missing import filled, marginal_logits
 
 
 class HoledRows(NamedTuple):
@@ -104,6 +105,16 @@ def coordinates(rows, metric):
         features, root = features * np.diag(root).astype(features.dtype), None
     features = np.ascontiguousarray(features)
     return HoledRows(values, rows.weights, offset, features, root, rows.device)
+
+
+def about(batch, base_mean, metric):
+    """The distinct rows of a batch about the base mean, in coordinates of a metric."""
+    about_base = batch.values + (batch.offset - base_mean)
+    values = about_base if metric is None else metric.coordinates(about_base)
+    if not batch.has_holes:
+        return DistinctRows(values, batch.weights, base_mean)
+    root = None if metric is None else metric.matrix
+    return HoledRows(values, batch.weights, base_mean, about_base, root)
 
 
 def expectation(rows, memories):

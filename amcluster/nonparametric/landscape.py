@@ -3,12 +3,40 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import expit, logsumexp
+from scipy.special import expit
 
 from ..execution.select import CPU
 from ..kernels import Dynamics, Memories
-from ..learning.missing import marginal_logits
-from ..network import MAX_RETRIEVAL_STEPS, rest_tolerance
+from ..network import MAX_RETRIEVAL_STEPS, Network, rest_tolerance
+
+
+class WithBase(NamedTuple):
+    """A network of memories, and the base measure as one more, of a single memory.
+
+    With logits a_k of the memories; a_0 of the base measure has half the dimension that
+    counts times log(gamma / beta), which makes both integrate to 1.
+    """
+
+    known: Network
+    new: Network
+    half: float  # half the dimension that counts
+
+    @classmethod
+    def of(cls, network, base_mean, log_new, gamma, half):
+        """With the base measure N(m, I / (2 gamma)), of this log weight."""
+        centers = base_mean[None]
+        base = Memories(centers, np.array([log_new]), gamma)
+        return cls(network, network._replace(memories=base), half)
+
+    def evidences(self, rows):
+        """logsumexp of a_1, ..., a_K, and a_0, of each row."""
+        return rows.log_evidence(self.known), self.base_evidence(rows)
+
+    def base_evidence(self, rows):
+        """a_0 of each row; the dimension of a row is the part of it that is seen."""
+        ratio = np.log(self.new.memories.beta / self.known.memories.beta)
+        evidence = rows.log_evidence(self.new)
+        return evidence + evidence.dtype.type(self.half * ratio) * rows.seen_part
 
 
 class Landscape(NamedTuple):
@@ -39,20 +67,6 @@ class Landscape(NamedTuple):
     def evidences(self, rows):
         """logsumexp of a_1, ..., a_K, and a_0."""
         return [self._evidence(rows, part) for part in (self.memories, self.base)]
-
-    def marginal_evidences(self, rows, root):
-        """The same of rows with holes, and their log det A_hh, in a metric.
-
-        The dimension of a row is the part of it that is seen.
-        """
-        of_memories, log_determinants = marginal_logits(
-            self.device, rows, self.memories, root
-        )
-        of_base, _ = marginal_logits(self.device, rows, self.base, root)
-        ratio = np.log(self.base.beta / self.memories.beta)
-        hidden = np.isnan(rows).mean(axis=1).astype(self.dtype)
-        of_base = of_base[:, 0] - self.half * ratio * hidden
-        return logsumexp(of_memories, axis=1), of_base, log_determinants
 
     def new_memory(self, rows):
         """Posterior mass of a new memory: softmax(a)_0."""

@@ -19,8 +19,8 @@ from scipy.special import polygamma
 
 from ..execution.select import CPU
 from ..kernels import Memories
-from ..learning.missing import marginal_logits
 from ..learning.seeding import k_means
+from ..rows.missing import marginal_logits
 from ..spaces.covariance import ledoit_wolf_intensity
 from ..spaces.metric import LearnedMetric, column_units, inverse_root
 from .column_noise import noise_deviations

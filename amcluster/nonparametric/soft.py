@@ -13,7 +13,7 @@ from scipy.special import gammaln
 
 from ..kernels import Memories
 from ..learning.seeding import draw_evenly, k_means
-from .coordinates import expectation
+from .coordinates import HoledRows, expectation
 from .model import Grown, Outcome
 
 # The first level has this many rows a memory, or fewer memories: 2 * sqrt(rows).
@@ -225,3 +225,15 @@ def merge_nearest(grown, n_merges):
         if gone.sum() == n_merges:
             break
     return grown._replace(centers=centers[~gone], counts=counts[~gone])
+
+
+def filled_by_path(rows, sample, model, tol, random_state):
+    """Rows whose missing values are filled as the likeliest memory of a path expects.
+
+    Rows that are seated one after the other have to be complete.
+    """
+    if not isinstance(rows, HoledRows):
+        return rows
+    objective = SoftObjective(sample, model, tol)
+    path = coarsen(objective, random_state, watch=lambda *_: False)
+    return rows.filled_by(model.memories(path.grown))

@@ -11,10 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..network import Network
 from ..rows.distinct import DistinctRows
+from ..rows.missing import Missing
+from ..spaces.metric import LearnedMetric
 from .coordinates import HoledRows
 from .hard import Collapsed, Tables, merge_all, seat
-from .landscape import Landscape
+from .landscape import WithBase
 from .model import Grown
 from .soft import LEAST_COUNT, SoftObjective, coarsen
 
@@ -223,17 +226,17 @@ def follow(rows, grown, model, by_flow, random_state=None):
 def with_new_kinds(rows, grown, model, random_state):
     """The memories, and those that the soft path finds in rows novel to them."""
     memories = rows.in_features(model.memories(grown))
-    log_new = log(model.restaurant.new_weight(len(grown.counts)))
-    landscape = Landscape.of(
-        *(memories.centers, memories.log_weights, np.zeros(len(rows.offset)), log_new),
-        *(
-            memories.beta,
-            model.tempering * model.base_beta(grown.beta),
-            model.effective_dimension / 2,
-        ),
-        dtype=np.float64,
-    )._replace(device=rows.device)
-    known, new, _ = landscape.marginal_evidences(rows.features, rows.root)
+    origin, metric = np.zeros(len(rows.offset)), None
+    if rows.root is not None:
+        metric = LearnedMetric(np.ones(len(rows.root)), None, rows.root)
+    both = WithBase.of(
+        Network(memories, metric, origin, rows.device),
+        origin,
+        log(model.restaurant.new_weight(len(grown.counts))),
+        model.tempering * model.base_beta(grown.beta),
+        model.effective_dimension / 2,
+    )
+    known, new = both.evidences(Missing(rows.features))
     novel = (new > known) & ~np.isnan(rows.features).all(axis=1)
     if not novel.any():
         return grown

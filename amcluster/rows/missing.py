@@ -1,0 +1,158 @@
+"""Rows with missing values, which are integrated out of every quantity.
+
+NaN is a value that was not seen, which is taken to say nothing of what it is.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import logsumexp, softmax
+
+from ..execution.threads import ROW_BY_ROW
+from ..kernels import Metric
+
+
+class Missing(NamedTuple):
+    """Rows of X with missing values: the same calls as `Complete`."""
+
+    values: np.ndarray  # (n_rows, n_features) NaN where missing
+
+    has_missing = True
+
+    @property
+    def seen_part(self):
+        """Part of the features that is seen (n_rows,)."""
+        return 1 - np.isnan(self.values).mean(axis=1).astype(self.values.dtype)
+
+    def usable(self, metric):
+        """The metric with the features for axes: values are missing in all others."""
+        return None if metric is None else metric.dense()
+
+    def length_outside(self, network):
+        """Nothing is outside the features."""
+        return 0.0
+
+    def logits(self, network):
+        """The logit of each memory over what is seen (n_rows, n_clusters)."""
+        return self._logits(network)[0]
+
+    def posteriors(self, network):
+        """The posterior of each memory given what is seen (n_rows, n_clusters)."""
+        return posteriors(self.logits(network))
+
+    def labels(self, network):
+        """The memory of largest posterior (n_rows,)."""
+        return self.posteriors(network).argmax(axis=1)
+
+    def log_evidence(self, network):
+        """The logsumexp of the logits (n_rows,)."""
+        return logsumexp(self.logits(network), axis=1)
+
+    def joint(self, network):
+        """The logits with their normalisers: joint log densities, in nats."""
+        logits, log_determinants = self._logits(network)
+        return logits + self._log_normaliser(network, log_determinants)[:, None]
+
+    def evidence_and_normaliser(self, network):
+        """The logsumexp of the logits, and what makes it a log density, in nats."""
+        logits, log_determinants = self._logits(network)
+        normaliser = self._log_normaliser(network, log_determinants)
+        return logsumexp(logits, axis=1), normaliser
+
+    def log_density(self, network):
+        """The log density of what is seen, in nats (n_rows,)."""
+        return sum(self.evidence_and_normaliser(network))
+
+    def completed(self, network):
+        """The rows, missing values as they are expected given the others."""
+        expected = filled(network.device, *network.in_features(self.values))
+        if network.metric is not None:
+            expected = expected + network.middle.astype(self.values.dtype)
+        return np.where(np.isnan(self.values), expected, self.values)
+
+    def _logits(self, network):
+        return marginal_logits(network.device, *network.in_features(self.values))
+
+    def _log_normaliser(self, network, log_determinants):
+        memories, n_features = network.memories, self.values.shape[1]
+        n_seen = np.count_nonzero(~np.isnan(self.values), axis=1)
+        normaliser = memories.energy.log_normaliser(
+            memories.beta, n_seen, n_features - n_seen
+        )
+        return (normaliser - log_determinants / 2).astype(self.values.dtype)
+
+
+def look_finite(values):
+    """Whether all values are finite; rarely False where they are, if they are huge.
+
+    A sum tells, in one pass and one thread. The threads that BLAS wakes for a long dot
+    product spin for hundredths of a second when it is done, on cores that kernels need.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(values.sum())
+
+
+def has_missing(values):
+    """Whether something was not seen."""
+    return not look_finite(values) and bool(np.isnan(values).any())
+
+
+def posteriors(logits):
+    """The softmax of logits over memories, for each row.
+
+    Where all are -infinity, too far away for the dtype, no memory is preferred.
+    """
+    beyond = logits.max(axis=1, keepdims=True) == -np.inf
+    return softmax(np.where(beyond, logits.dtype.type(0), logits), axis=1)
+
+
+def marginal_logits(device, X, memories, root=None):
+    """Logits over the seen coordinates, and log det A_hh of the hidden ones.
+
+    Parameters
+    ----------
+    device : CPU or CUDA
+        Where to compute them.
+    X : ndarray of shape (n_rows, n_features)
+    memories : Memories
+        In the coordinates of X.
+    root : ndarray of shape (n_features, n_features), default=None
+        Root of the metric A; None: Euclidean.
+
+    Returns
+    -------
+    logits : ndarray of shape (n_rows, n_clusters)
+    log_determinants : ndarray of shape (n_rows,), float64
+    """
+    out = np.empty((len(X), len(memories.centers)), X.dtype)
+    log_determinants = np.zeros(len(X))
+    if root is None:
+        memories = memories.astype(X.dtype)
+        device.rows_of(device.kernels.seen_logits, X, memories, out=(out,))
+    else:
+        memories = memories.astype(np.float64)
+        metric = Metric.of(root, memories.centers)
+        device.rows_of(
+            *(device.kernels.metric_logits, X, memories, metric),
+            out=(out, log_determinants),
+            passes=ROW_BY_ROW,
+        )
+    return out, log_determinants
+
+
+def filled(device, X, memories, root=None):
+    """The rows with holes filled by what the memories expect, given the rest."""
+    if root is None:
+        logits, _ = marginal_logits(device, X, memories)
+        expected = posteriors(logits) @ memories.centers.astype(X.dtype)
+        return np.where(np.isnan(X), expected, X)
+    memories = memories.astype(np.float64)
+    out = np.empty(X.shape, X.dtype)
+    metric = Metric.of(root, memories.centers)
+    device.rows_of(
+        *(device.kernels.metric_complete, X, memories, metric),
+        out=(out,),
+        passes=ROW_BY_ROW,
+    )
+    return out
