@@ -20,7 +20,7 @@ settings.load_profile("amcluster")
 
 # Doctests are collected from every module: not from a script that needs numba-cuda, nor
 # from a part of the simulator, which a real GPU has none of.
-collect_ignore = ["offline_cuda.py", "simulator.py"]
+collect_ignore = ["kernels/offline_cuda.py", "kernels/simulator.py"]
 
 
 def pytest_configure(config):
@@ -45,7 +45,7 @@ def _one_thread_of_blas():
 @pytest.fixture(scope="session", autouse=True)
 def _threads_of_the_simulator_take_turns():
     if os.environ["NUMBA_ENABLE_CUDASIM"] == "1":
-        from . import simulator
+        from .kernels import simulator
 
         simulator.install()
 

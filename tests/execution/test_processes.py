@@ -15,7 +15,7 @@ from sklearn.base import clone
 from amcluster import CLAMClusterer, CRPAssociativeClusterer
 from amcluster.execution import threads as _blocks
 
-PACKAGE = Path(__file__).parents[1]
+PACKAGE = Path(__file__).parents[2]
 
 
 def fit(X, seed=0):

@@ -18,7 +18,7 @@ from amcluster import AssociativeImputer, CLAMClusterer
 from amcluster.imputation import imputer as _imputer
 from amcluster.imputation.relations import fulfil
 
-from .test_missing import hide
+from ..clusterers.test_missing import hide
 
 
 @parametrize_with_checks(

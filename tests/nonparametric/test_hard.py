@@ -17,7 +17,7 @@ from amcluster.nonparametric.soft import SoftObjective
 from amcluster.nonparametric.stream import follow
 from amcluster.rows.distinct import DistinctRows
 
-from . import reference
+from .. import reference
 
 seeds = st.integers(0, 2**31)
 priors = st.builds(

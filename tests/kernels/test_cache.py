@@ -23,7 +23,7 @@ from amcluster.energies import StudentT
 from amcluster.kernels import Memories
 from amcluster.kernels.cpu import _cache, _jit
 
-PACKAGE = Path(__file__).parents[1]
+PACKAGE = Path(__file__).parents[2]
 
 
 def twice(x):

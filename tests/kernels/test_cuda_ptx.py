@@ -40,7 +40,7 @@ def compiled(request):
     """What was compiled for a compute capability, and what was not."""
     environment = {k: v for k, v in os.environ.items() if k != "CUDA_HOME"}
     done = subprocess.run(
-        [sys.executable, "-m", "tests.offline_cuda", request.param],
+        [sys.executable, "-m", "tests.kernels.offline_cuda", request.param],
         env=environment | {"NUMBA_ENABLE_CUDASIM": "0"},
         capture_output=True,
         text=True,

@@ -10,7 +10,7 @@ from amcluster.learning.reconstruction import Reconstruction, feature_folds
 from amcluster.learning.solvers import SEARCH_PATIENCE, Best, adam, lbfgs
 from amcluster.rows.distinct import distinct_rows
 
-from . import reference
+from .. import reference
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(30, 5)) + 3 * rng.integers(0, 2, size=(30, 1))

@@ -20,7 +20,7 @@ from amcluster.rows.distinct import distinct_rows
 from amcluster.rows.missing import has_missing, look_finite
 from amcluster.spaces.covariance import Isotropic, first_shared
 
-from .conftest import REAL_SETS
+from ..conftest import REAL_SETS
 
 VARIANTS = [
     {"likelihood": likelihood, "metric": metric}

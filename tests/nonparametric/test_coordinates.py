@@ -17,7 +17,7 @@ from amcluster.nonparametric.soft import SoftObjective
 from amcluster.rows.distinct import DistinctRows, distinct_rows
 from amcluster.spaces.metric import LearnedMetric
 
-from .reference import EStepWithHoles
+from ..reference import EStepWithHoles
 
 N_ROWS, N_FEATURES = 40, 4
 metrics = pytest.mark.parametrize("learned", [False, True])

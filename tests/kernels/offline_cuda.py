@@ -6,7 +6,7 @@ for the arguments it is given, as numba-cuda would, and has `ptxas` assemble it 
 architecture, but runs nothing. Prints one line of JSON for each compiled kernel:
 registers, bytes of stack, of spilled registers and of shared memory.
 
-    python -m tests.offline_cuda 9.0
+    python -m tests.kernels.offline_cuda 9.0
 
 So kernels need no list to be kept: they are to allocate by `cuda.to_device`,
 `cuda.device_array`, `cuda.device_array_like` or `cuda.pinned_array`, to ask

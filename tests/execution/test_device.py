@@ -29,7 +29,7 @@ from amcluster.kernels import Memories
 from amcluster.learning.seeding import k_means, partition_rows
 from amcluster.rows.distinct import distinct_rows
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PLACES = np.array([[0.0, 0.0], [6.0, 1.0], [2.0, 7.0]])
 X, _ = make_blobs(15, centers=PLACES, cluster_std=0.6, random_state=0)
 WITH_HOLES = np.where(np.random.default_rng(1).random(X.shape) < 0.15, np.nan, X)

@@ -12,7 +12,7 @@ from sklearn.mixture import GaussianMixture
 
 from amcluster import CLAMClusterer
 
-from . import reference
+from .. import reference
 
 
 @pytest.fixture(scope="module")

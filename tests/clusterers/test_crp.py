@@ -20,7 +20,7 @@ from amcluster.nonparametric.stream import decayed, follow
 from amcluster.rows.distinct import DistinctRows, distinct_rows
 from amcluster.spaces.metric import LearnedMetric
 
-from .conftest import REAL_SETS
+from ..conftest import REAL_SETS
 
 FORMS = [
     {"assignment": assignment, "metric": metric}

@@ -13,7 +13,7 @@ from amcluster.kernels.cpu import elementary, expansion
 from amcluster.kernels.cpu import gram_dynamics as memory_space
 from amcluster.kernels.cpu import pairwise as meetings
 
-from . import reference
+from .. import reference
 
 # n_rows, n_features, n_clusters, n_steps
 SMALL_SHAPES = [
