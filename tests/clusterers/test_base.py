@@ -131,13 +131,13 @@ def test_retrieve_says_when_states_still_move():
 
 def test_memory_of_a_fit_and_a_predict_is_bounded_by_blocks(X, monkeypatch):
     """No array of all rows by all memories: `predict` sees blocks only."""
-    from amcluster.execution import threads as _blocks
+    from amcluster.execution import threads
     from amcluster.kernels import cpu
 
     seen = []
     label = cpu.label
-    monkeypatch.setattr(_blocks, "BLOCK_WORK", 1000)
-    monkeypatch.setattr(_blocks, "MIN_BLOCK_ROWS", 20)
+    monkeypatch.setattr(threads, "BLOCK_WORK", 1000)
+    monkeypatch.setattr(threads, "MIN_BLOCK_ROWS", 20)
     monkeypatch.setattr(
         cpu, "label", lambda rows, *rest: seen.append(len(rows)) or label(rows, *rest)
     )

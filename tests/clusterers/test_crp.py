@@ -13,8 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score, roc_auc_score
 
 from amcluster import CLAMClusterer, CRPAssociativeClusterer
-from amcluster.nonparametric import landscape as _landscape
-from amcluster.nonparametric import soft as _coarsening
+from amcluster.nonparametric import landscape, soft
 from amcluster.nonparametric.model import ChineseRestaurant, Grown, Nonparametric
 from amcluster.nonparametric.stream import decayed, follow
 from amcluster.rows.distinct import DistinctRows, distinct_rows
@@ -218,7 +217,7 @@ def test_float32(form, stretched):
 def test_a_sample_of_many_rows(monkeypatch):
     X, _ = clear_blobs(6, 4, 3000)
     every = fit(X)
-    monkeypatch.setattr(_coarsening, "PATH_ROWS", 700)
+    monkeypatch.setattr(soft, "PATH_ROWS", 700)
     sampled = fit(X)
     assert sampled.n_clusters_ == every.n_clusters_ == 6
     np.testing.assert_allclose(sampled.counts_.sum(), 3000)
@@ -230,10 +229,10 @@ def test_a_sample_of_many_rows(monkeypatch):
 
 
 def test_a_sample_counts_rows_by_weight(monkeypatch):
-    monkeypatch.setattr(_coarsening, "PATH_ROWS", 100)
+    monkeypatch.setattr(soft, "PATH_ROWS", 100)
     weights = np.repeat([1.0, 9.0], 500)
     rows = distinct_rows(np.arange(1000.0)[:, None], weights)
-    sample = _coarsening.path_rows(rows, np.random.RandomState(0))
+    sample = soft.path_rows(rows, np.random.RandomState(0))
     assert sample.total_weight == 100
     is_heavy = sample.values[:, 0] + sample.offset >= 500
     np.testing.assert_allclose(sample.weights[is_heavy].sum(), 90, atol=1)
@@ -394,7 +393,7 @@ def test_retrieval_rests_where_the_dynamics_end(crp, stretched):
 
 
 def test_unrested_states_are_told_of(crp, stretched, monkeypatch):
-    monkeypatch.setattr(_landscape, "MAX_RETRIEVAL_STEPS", 1)
+    monkeypatch.setattr(landscape, "MAX_RETRIEVAL_STEPS", 1)
     with pytest.warns(ConvergenceWarning, match="still moved"):
         crp.retrieve(stretched)
 
@@ -476,8 +475,8 @@ def test_large_whole_numbers_are_relative_unless_they_are_said_to_count(stretche
 
 def test_heavy_rows_start_with_no_more_memories_than_light_ones_by_half():
     for n_rows in (30, 400, 4000):
-        light = _coarsening.most_memories(n_rows, n_rows)
-        assert _coarsening.most_memories(1e3 * n_rows, n_rows) <= max(60, 1.5 * light)
+        light = soft.most_memories(n_rows, n_rows)
+        assert soft.most_memories(1e3 * n_rows, n_rows) <= max(60, 1.5 * light)
 
 
 def test_relative_weights_of_a_stream(stretched):

@@ -11,7 +11,6 @@ from sklearn.metrics import adjusted_rand_score, pairwise_distances_argmin_min
 from sklearn.mixture import GaussianMixture
 
 from amcluster import CLAMELBOClusterer
-from amcluster.clusterers import elbo as _elbo
 from amcluster.learning.em import lower
 from amcluster.learning.posterior_flow import flow
 from amcluster.spaces.covariance import ledoit_wolf_intensity
@@ -152,7 +151,7 @@ def first_mixtures(monkeypatch):
         seen.append((free_energy.rows, mixture, bar))
         return lower(free_energy, mixture, bar=bar, **parameters)
 
-    monkeypatch.setattr(_elbo, "lower", spy)
+    monkeypatch.setattr("amcluster.clusterers.elbo.lower", spy)
     return seen
 
 

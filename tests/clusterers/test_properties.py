@@ -24,7 +24,7 @@ from amcluster import (
     CLAMELBOClusterer,
     CRPAssociativeClusterer,
 )
-from amcluster.execution import threads as _blocks
+from amcluster.execution import threads
 from amcluster.execution.threads import sum_over
 from amcluster.kernels import Dynamics, Memories, target
 
@@ -241,13 +241,13 @@ def test_clear_clusters_survive_moves_turns_and_shuffles(data, seed, estimator):
 
 
 @given(separated(), st.sampled_from([1, 3, 50, 1 << 30]), st.integers(1, 5))
-def test_blocks_and_threads_leave_clear_clusters(data, block_work, threads):
+def test_blocks_and_threads_leave_clear_clusters(data, block_work, n_threads):
     X, n_clusters = data
     _, expected = partition(X, n_clusters)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_blocks, "BLOCK_WORK", block_work * 100)
-        patch.setattr(_blocks, "THREAD_WORK", 1)
-        patch.setattr(_blocks, "n_threads", lambda: threads)
+        patch.setattr(threads, "BLOCK_WORK", block_work * 100)
+        patch.setattr(threads, "THREAD_WORK", 1)
+        patch.setattr(threads, "n_threads", lambda: n_threads)
         _, labels = partition(X, n_clusters)
     np.testing.assert_array_equal(labels, expected)
 

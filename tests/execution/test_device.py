@@ -23,7 +23,7 @@ from amcluster import (
     CLAMELBOClusterer,
     CRPAssociativeClusterer,
 )
-from amcluster.execution import select as _devices
+from amcluster.execution import select
 from amcluster.execution.select import CPU, device_named
 from amcluster.kernels import Memories
 from amcluster.learning.seeding import k_means, partition_rows
@@ -78,10 +78,10 @@ def gpu():
 @pytest.fixture
 def small_gpu(monkeypatch):
     """One without room for any array: rows come in blocks of five."""
-    from amcluster.execution import cuda as _cuda
+    from amcluster.execution import cuda
 
-    monkeypatch.setattr(_cuda, "free_memory", lambda: 0)
-    monkeypatch.setattr(_cuda, "BUFFER_BYTES", 5 * X[0].nbytes)
+    monkeypatch.setattr(cuda, "free_memory", lambda: 0)
+    monkeypatch.setattr(cuda, "BUFFER_BYTES", 5 * X[0].nbytes)
     return device_named("cuda")
 
 
@@ -206,15 +206,15 @@ def test_results_that_do_not_fit_come_in_blocks(gpu, monkeypatch):
 @pytest.fixture
 def sent(monkeypatch):
     """Shapes of the arrays that are sent to the GPU as a whole."""
-    from amcluster.execution import cuda as _cuda
+    from amcluster.execution import cuda
 
-    shapes, send = [], _cuda.cuda.to_device
+    shapes, send = [], cuda.cuda.to_device
 
     def to_device(array):
         shapes.append(array.shape)
         return send(array)
 
-    monkeypatch.setattr(_cuda.cuda, "to_device", to_device)
+    monkeypatch.setattr(cuda.cuda, "to_device", to_device)
     return shapes
 
 
@@ -330,14 +330,14 @@ def test_estimators_on_a_real_gpu(dtype, holes):
 
 @pytest.mark.gpu
 def test_streaming_on_a_real_gpu(monkeypatch):
-    from amcluster.execution import cuda as _cuda
+    from amcluster.execution import cuda
 
     rng = np.random.default_rng(0)
     rows, weights = rng.normal(size=(1_000_000, 8)), rng.uniform(size=1_000_000)
     memories = Memories(rng.normal(size=(9, 8)), np.zeros(9), 0.5).astype(float)
     resident = device_named("cuda")
-    monkeypatch.setattr(_cuda, "free_memory", lambda: 0)
-    monkeypatch.setattr(_cuda, "BUFFER_BYTES", 1 << 20)
+    monkeypatch.setattr(cuda, "free_memory", lambda: 0)
+    monkeypatch.setattr(cuda, "BUFFER_BYTES", 1 << 20)
     streaming = device_named("cuda")
     sums = [
         device.sum_over(
@@ -424,7 +424,7 @@ def test_numba_cuda_is_needed_for_a_real_gpu(monkeypatch):
     import numba
 
     monkeypatch.setattr(numba.config, "ENABLE_CUDASIM", 0)
-    monkeypatch.setattr(_devices, "find_spec", lambda name: None)
+    monkeypatch.setattr(select, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r'pip install "amcluster\[cuda\]"'):
         device_named("cuda")
     assert isinstance(device_named("auto"), CPU)
@@ -469,7 +469,7 @@ def no_gpu():
 def test_a_missing_device_leaves_the_earlier_fit(monkeypatch):
     model = clone(ESTIMATORS["clam"]).fit(X)
     labels = model.labels_
-    monkeypatch.setattr(_devices, "_check_gpu", no_gpu)
+    monkeypatch.setattr(select, "_check_gpu", no_gpu)
     with pytest.raises(RuntimeError, match="none"):
         model.set_params(device="cuda").fit(X)
     with pytest.raises(RuntimeError, match="none"):

@@ -13,7 +13,7 @@ import pytest
 from sklearn.base import clone
 
 from amcluster import CLAMClusterer, CRPAssociativeClusterer
-from amcluster.execution import threads as _blocks
+from amcluster.execution import threads
 
 PACKAGE = Path(__file__).parents[2]
 
@@ -39,10 +39,10 @@ def X(real_sets):
 @pytest.fixture
 def threaded(monkeypatch):
     """Threads even for small work."""
-    monkeypatch.setattr(_blocks, "THREAD_WORK", 1)
-    monkeypatch.setattr(_blocks, "MIN_BLOCK_ROWS", 16)
-    monkeypatch.setattr(_blocks, "BLOCK_WORK", 1000)
-    monkeypatch.setattr(_blocks, "n_threads", lambda: 4)
+    monkeypatch.setattr(threads, "THREAD_WORK", 1)
+    monkeypatch.setattr(threads, "MIN_BLOCK_ROWS", 16)
+    monkeypatch.setattr(threads, "BLOCK_WORK", 1000)
+    monkeypatch.setattr(threads, "n_threads", lambda: 4)
 
 
 def test_fits_in_threads_at_once(X, threaded):
@@ -159,10 +159,8 @@ import numpy as np
 from amcluster import CLAMELBOClusterer
 X = np.random.default_rng(0).normal(size=(300, 5))
 print(CLAMELBOClusterer(7, init=X[:7], n_init=1).fit(X).predict_proba(X).tobytes())
-from amcluster.kernels.cpu import expectation
-from amcluster.kernels.cpu import tiles as lanes
-from amcluster.kernels.cpu import reduce as posterior
-kernels = [kernel for module in (expectation, lanes, posterior)
+from amcluster.kernels.cpu import expectation, reduce, tiles
+kernels = [kernel for module in (expectation, reduce, tiles)
            for kernel in vars(module).values() if hasattr(kernel, "stats")]
 print(sum(sum(kernel.stats.cache_misses.values()) for kernel in kernels))
 """

@@ -21,10 +21,10 @@ from amcluster import (
     CLAMELBOClusterer,
     CRPAssociativeClusterer,
 )
-from amcluster.execution import threads as _blocks
+from amcluster.execution import threads
 from amcluster.execution.threads import blas_in_one_thread, rows_of, sum_over
 from amcluster.kernels import Dynamics, Memories, target
-from amcluster.learning import missing as _missing
+from amcluster.learning import missing
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(1000, 3))
@@ -55,19 +55,19 @@ def test_sums_add_over_any_split():
 @pytest.mark.parametrize("block_work", [1, 200, 1 << 30])
 def test_rows_do_not_depend_on_the_split(monkeypatch, block_work):
     expected = proba(X)
-    monkeypatch.setattr(_blocks, "BLOCK_WORK", block_work)
-    monkeypatch.setattr(_blocks, "MIN_BLOCK_ROWS", 1)
+    monkeypatch.setattr(threads, "BLOCK_WORK", block_work)
+    monkeypatch.setattr(threads, "MIN_BLOCK_ROWS", 1)
     np.testing.assert_array_equal(proba(X), expected)
 
 
-@pytest.mark.parametrize("threads", [1, 2, 7])
-def test_sums_do_not_depend_on_the_threads(monkeypatch, threads):
-    monkeypatch.setattr(_blocks, "BLOCK_WORK", 1000)
-    monkeypatch.setattr(_blocks, "MIN_BLOCK_ROWS", 10)
-    monkeypatch.setattr(_blocks, "THREAD_WORK", 1)
-    monkeypatch.setattr(_blocks, "n_threads", lambda: 1)
+@pytest.mark.parametrize("n_threads", [1, 2, 7])
+def test_sums_do_not_depend_on_the_threads(monkeypatch, n_threads):
+    monkeypatch.setattr(threads, "BLOCK_WORK", 1000)
+    monkeypatch.setattr(threads, "MIN_BLOCK_ROWS", 10)
+    monkeypatch.setattr(threads, "THREAD_WORK", 1)
+    monkeypatch.setattr(threads, "n_threads", lambda: 1)
     expected = gradient(X, WEIGHTS)
-    monkeypatch.setattr(_blocks, "n_threads", lambda: threads)
+    monkeypatch.setattr(threads, "n_threads", lambda: n_threads)
     for actual, total in zip(gradient(X, WEIGHTS), expected, strict=True):
         np.testing.assert_array_equal(actual, total)
 
@@ -87,7 +87,7 @@ def threads_used(n_rows, n_threads):
 
 
 def test_small_work_starts_no_thread(monkeypatch):
-    monkeypatch.setattr(_blocks, "n_threads", lambda: 3)
+    monkeypatch.setattr(threads, "n_threads", lambda: 3)
     assert threads_used(10_000, 1) == {threading.get_ident()}
     used = threads_used(1_000_000, 3)
     assert threading.get_ident() in used
@@ -96,7 +96,7 @@ def test_small_work_starts_no_thread(monkeypatch):
 
 @pytest.mark.parametrize("bad_thread", ["main", "other"])
 def test_an_error_ends_all_threads(monkeypatch, bad_thread):
-    monkeypatch.setattr(_blocks, "n_threads", lambda: 2)
+    monkeypatch.setattr(threads, "n_threads", lambda: 2)
     n_calls, both_here = [], threading.Barrier(2)
 
     def kernel(rows, memories, out):
@@ -115,12 +115,12 @@ def test_an_error_ends_all_threads(monkeypatch, bad_thread):
 
 
 def test_number_of_threads_follows_numba(monkeypatch):
-    monkeypatch.setattr(_blocks.joblib, "cpu_count", lambda: 8)
+    monkeypatch.setattr(threads.joblib, "cpu_count", lambda: 8)
     monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
-    assert _blocks.n_threads() == 8
+    assert threads.n_threads() == 8
     for value, expected in (("3", 3), ("0", 8), ("many", 8), ("64", 8)):
         monkeypatch.setenv("NUMBA_NUM_THREADS", value)
-        assert _blocks.n_threads() == expected
+        assert threads.n_threads() == expected
 
 
 def test_layouts_agree_and_are_compiled_once():
@@ -198,7 +198,7 @@ def kernels_compiled():
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_no_kernel_is_compiled_for_another_layout(dtype, monkeypatch):
     """A sample of every third row, to fill holes in, was one."""
-    monkeypatch.setattr(_missing, "FILLING_ROWS", 400)
+    monkeypatch.setattr(missing, "FILLING_ROWS", 400)
     whole = X.astype(dtype)
     holed = np.where(np.random.default_rng(1).random(X.shape) < 0.1, np.nan, whole)
     for rows in (whole, holed, np.asfortranarray(holed)):
@@ -219,10 +219,10 @@ def test_no_kernel_is_compiled_for_another_layout(dtype, monkeypatch):
 
 
 def test_an_error_in_a_thread_is_raised(monkeypatch):
-    monkeypatch.setattr(_blocks, "BLOCK_WORK", 1000)
-    monkeypatch.setattr(_blocks, "MIN_BLOCK_ROWS", 10)
-    monkeypatch.setattr(_blocks, "THREAD_WORK", 1)
-    monkeypatch.setattr(_blocks, "n_threads", lambda: 2)
+    monkeypatch.setattr(threads, "BLOCK_WORK", 1000)
+    monkeypatch.setattr(threads, "MIN_BLOCK_ROWS", 10)
+    monkeypatch.setattr(threads, "THREAD_WORK", 1)
+    monkeypatch.setattr(threads, "n_threads", lambda: 2)
 
     def kernel(rows, memories):
         raise RuntimeError("no")
@@ -258,7 +258,7 @@ def test_blas_starts_no_threads_while_something_is_fitted(method):
 def two_blas_threads():
     """Which any thread may limit."""
     with threadpool_limits(2, "blas"):
-        _blocks._release_blas()
+        threads._release_blas()
         yield
 
 
@@ -293,7 +293,7 @@ def test_blas_gets_its_threads_back_when_the_last_of_several_fits_ends():
 class Interrupt:
     """Raises KeyboardInterrupt at one of the lines that enter and leave the limit."""
 
-    FILES = _blocks.__file__, threadpoolctl.__file__
+    FILES = threads.__file__, threadpoolctl.__file__
 
     def __init__(self, number):
         self.number, self.place = number, None

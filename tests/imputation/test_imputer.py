@@ -15,7 +15,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from amcluster import AssociativeImputer, CLAMClusterer
-from amcluster.imputation import imputer as _imputer
 from amcluster.imputation.relations import fulfil
 
 from ..clusterers.test_missing import hide
@@ -94,7 +93,7 @@ def test_auto_finds_clusters_that_help():
 
 
 def test_selection_sees_a_sample(holed, monkeypatch):
-    monkeypatch.setattr(_imputer, "SELECTION_ROWS", 60)
+    monkeypatch.setattr("amcluster.imputation.imputer.SELECTION_ROWS", 60)
     imputer = AssociativeImputer(random_state=0).fit(holed)
     assert list(imputer.errors_[:, 0]) == [1, 2, 4]
 

@@ -287,13 +287,12 @@ import numpy as np
 root, *dtypes = sys.argv[1:]
 sys.modules["amcluster"] = types.ModuleType("amcluster")  # without scikit-learn
 sys.modules["amcluster"].__path__ = [root + "/amcluster"]
-from amcluster.kernels.cpu import _cache
-from amcluster.kernels.cpu import tiles as lanes
+from amcluster.kernels.cpu import _cache, tiles
 for dtype in dtypes:
-    rows, tiles = np.ones((5, 3), dtype), np.empty((1, 3, 128), dtype)
-    lanes.fill(rows, tiles)
-    assert (tiles == 1).all()
-print(_cache.__file__, sum(lanes.fill.stats.cache_misses.values()))
+    rows, lanes = np.ones((5, 3), dtype), np.empty((1, 3, 128), dtype)
+    tiles.fill(rows, lanes)
+    assert (lanes == 1).all()
+print(_cache.__file__, sum(tiles.fill.stats.cache_misses.values()))
 """
 
 

@@ -9,9 +9,7 @@ from scipy.special import logsumexp, softmax
 
 from amcluster.energies import StudentT
 from amcluster.kernels import Dynamics, Memories, Metric, target
-from amcluster.kernels.cpu import elementary, expansion
-from amcluster.kernels.cpu import gram_dynamics as memory_space
-from amcluster.kernels.cpu import pairwise as meetings
+from amcluster.kernels.cpu import elementary, expansion, gram_dynamics, pairwise
 
 from .. import reference
 
@@ -193,7 +191,7 @@ def test_gradient_is_damped_between_memories(kernels, monkeypatch, way, dtype, m
     case = case_with_rows_between(dtype)
     dynamics = case.clamped(hidden_features(4)) if masked else case.free()
     monkeypatch.setattr(expansion, "LOGIT_ERROR", 0.0 if way == "data" else np.inf)
-    assert memory_space.pays(case.memories, dynamics) == (way == "memories")
+    assert gram_dynamics.pays(case.memories, dynamics) == (way == "memories")
     arguments = (case.X, case.weights, case.memories)
     hidden = hidden_features(4) if masked else None
     found = {}
@@ -563,7 +561,7 @@ def test_both_spaces_agree(monkeypatch, dtype, masked):
     found = []
     for error in (0.0, np.inf):
         monkeypatch.setattr(expansion, "LOGIT_ERROR", error)
-        assert memory_space.pays(case.memories, dynamics) == (error > 0)
+        assert gram_dynamics.pays(case.memories, dynamics) == (error > 0)
         arguments = (case.X, case.weights, case.memories, dynamics)
         ends = np.empty_like(case.X)
         target().retrieve(case.X, case.memories, case.free(), ends)
@@ -588,9 +586,9 @@ def test_steps_by_products_and_by_differences_agree(monkeypatch, shape, dtype):
 
 def test_where_inner_products_would_cancel_they_are_not_used():
     far = Case((9, 4, 3, 5), np.float32)
-    assert memory_space.pays(far.memories, far.free())
+    assert gram_dynamics.pays(far.memories, far.free())
     moved = far.memories._replace(centers=far.memories.centers + np.float32(1e3))
-    assert not memory_space.pays(moved, far.free())
+    assert not gram_dynamics.pays(moved, far.free())
     proba, expected = np.empty((2, 9, 3), np.float32)
     target().posterior(far.X, far.memories, expected)
     target().posterior(far.X + np.float32(1e3), moved, proba)
@@ -601,17 +599,17 @@ def test_where_inner_products_would_cancel_they_are_not_used():
 @pytest.mark.parametrize(
     ("n_features", "n_clusters", "way"),
     [
-        (64, 6, meetings.AlongFeatures),  # six centers are padded to eight
-        (63, 6, meetings.InTiles),
-        (128, 45, meetings.AlongFeatures),
-        (127, 45, meetings.InTiles),
+        (64, 6, pairwise.AlongFeatures),  # six centers are padded to eight
+        (63, 6, pairwise.InTiles),
+        (128, 45, pairwise.AlongFeatures),
+        (127, 45, pairwise.InTiles),
     ],
 )
 def test_rows_meet_centers_as_they_lie_or_as_lanes(dtype, n_features, n_clusters, way):
     rng, n_rows = np.random.default_rng(0), 300
     X = rng.normal(size=(n_rows, n_features)).astype(dtype)
     centers = rng.normal(size=(n_clusters, n_features)).astype(dtype)
-    assert isinstance(meetings.meeting_of(centers), way)
+    assert isinstance(pairwise.meeting_of(centers), way)
     memories = Memories(centers, np.zeros(n_clusters), 1.0).astype(dtype)
     far, ones = np.full(n_rows, np.inf, dtype), np.ones(n_rows)
     squared, backwards = np.empty((2, n_rows, n_clusters), dtype)

@@ -6,7 +6,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import chisquare
 from sklearn.cluster import KMeans
 
-from amcluster.learning import seeding as _seeding
+from amcluster.learning import seeding
 from amcluster.learning.seeding import (
     draw,
     hard_phase,
@@ -116,7 +116,7 @@ def test_what_a_swap_removes(blobs):
     removed = {False: set(), True: set()}
     for at_random, seen in removed.items():
         for number in range(30):
-            centers = _seeding._swap(rows, partition, random_state(number), at_random)
+            centers = seeding._swap(rows, partition, random_state(number), at_random)
             (changed,) = np.flatnonzero((centers != partition.centers).any(axis=1))
             seen.add(int(changed))
             if not at_random:
@@ -132,16 +132,16 @@ def test_what_a_swap_removes(blobs):
 
 def test_swaps_keep_to_their_budget(blobs, monkeypatch):
     calls = []
-    monkeypatch.setattr(_seeding, "SWAP_FAILURES", 10**6)
+    monkeypatch.setattr(seeding, "SWAP_FAILURES", 10**6)
     monkeypatch.setattr(
-        _seeding,
+        seeding,
         "partition_rows",
         lambda *arguments: calls.append(0) or partition_rows(*arguments),
     )
     rows = rows_from(blobs)
     partition = partition_rows(rows, rows.values[:5].copy())
     swap_search(rows, partition, random_state(), budget=10)
-    assert 10 <= len(calls) <= 10 + 1 + _seeding.SWAP_ITERATIONS + 100
+    assert 10 <= len(calls) <= 10 + 1 + seeding.SWAP_ITERATIONS + 100
 
 
 def test_the_hard_phase_ends_where_it_cannot_reach_the_bar():

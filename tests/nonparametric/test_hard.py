@@ -9,7 +9,7 @@ from scipy.stats import multivariate_normal
 
 from amcluster.kernels import target
 from amcluster.kernels.cpu.crp import flows_to_base
-from amcluster.nonparametric import hard as _collapsed
+from amcluster.nonparametric import hard
 from amcluster.nonparametric.hard import Collapsed, Tables, lower, merge_all, split_all
 from amcluster.nonparametric.landscape import Landscape
 from amcluster.nonparametric.model import ChineseRestaurant, Grown, Nonparametric
@@ -352,8 +352,8 @@ def test_seating_in_blocks_changes_nothing(partition, by_flow, beta):
         tables = Tables.count(rows, labels, labels.max() + 1).with_room(len(labels))
         found = labels.copy()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(_collapsed, "BLOCK_WORK", work)
-            moved = _collapsed.seat(rows, seat_model, found, tables)
+            patch.setattr(hard, "BLOCK_WORK", work)
+            moved = hard.seat(rows, seat_model, found, tables)
         seated.append((moved, found, *tables))
     for in_blocks, at_once in zip(*seated, strict=True):
         np.testing.assert_array_equal(in_blocks, at_once)
