@@ -16,7 +16,7 @@ import time
 from functools import partial
 
 import numpy as np
-from speed import N_STEPS, STEP_SIZE, draw
+from common import N_STEPS, STEP_SIZE, draw
 
 from amcluster import CLAMClusterer, CLAMELBOClusterer
 from amcluster.execution.select import device_named

@@ -22,16 +22,12 @@ turn. For times with one thread set OMP_NUM_THREADS=1 and NUMBA_NUM_THREADS=1.
 """
 
 import argparse
-import json
-import time
 import warnings
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from number_of_clusters import make_blobs
-from quality import hide, load_sets
+from common import hide, load_sets, make_blobs, timed, write
 from sklearn import metrics
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
@@ -53,13 +49,6 @@ CLUSTERERS = {
     "ELBO": lambda k, seed: CLAMELBOClusterer(k, metric="learned", random_state=seed),
 }
 WITH_HOLES = "ELBO with holes"
-
-
-def timed(fit, *arguments):
-    """What a function returns, and its seconds."""
-    start = time.perf_counter()
-    result = fit(*arguments)
-    return result, time.perf_counter() - start
 
 
 def root_mean_square(filled, X, holes):
@@ -182,13 +171,10 @@ def main():
         for name, X, classes in load_sets(arguments.data):
             if names and name not in names:
                 continue
-            if X.shape[1] > 3:
-                X = StandardScaler().fit_transform(X)
             settings = arguments.rates, arguments.seeds, arguments.not_at_random
             results += measure_set(name, X, classes, *settings)
         report(pd.DataFrame(results))
-    if arguments.json:
-        Path(arguments.json).write_text(json.dumps(results, indent=1))
+    write(results, arguments.json)
 
 
 if __name__ == "__main__":

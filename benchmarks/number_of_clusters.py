@@ -23,23 +23,18 @@ and NUMBA_NUM_THREADS=1.
 """
 
 import argparse
-import json
-import time
 import warnings
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from quality import hide, load_sets
-from scipy.spatial.distance import pdist
+from common import SKLEARN_SETS, hide, load_sets, make_blobs, timed, write
 from scipy.special import logsumexp
 from sklearn import metrics
 from sklearn.cluster import HDBSCAN, KMeans
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
-from sklearn.preprocessing import StandardScaler
 
 from amcluster import CRPAssociativeClusterer
 
@@ -48,7 +43,6 @@ DIMENSIONS = (2, 10, 50)
 SILHOUETTE_NUMBERS = (*range(2, 11), 12, 15, 20, 25, 30, 40, 50, 60)
 SILHOUETTE_ROWS = 1000
 MOST_COMPONENTS = 60
-SKLEARN_SETS = ("iris", "wine", "breast_cancer", "digits")
 REFERENCE = "BGM"
 
 
@@ -95,37 +89,6 @@ MODELS = {
 }
 
 
-def make_blobs(n_clusters, n_features, distance, seed, n_rows=2000):
-    """Rows of unit Gaussians, their classes and centers.
-
-    Centers are drawn uniformly in a cube that grows until they find room, and scaled so
-    that the least distance of two is `distance`.
-    """
-    rng = np.random.default_rng(seed)
-    side = distance * n_clusters ** (1 / n_features)
-    centers = draw_centers(rng, n_clusters, n_features, distance, side)
-    while centers is None:
-        side *= 1.15
-        centers = draw_centers(rng, n_clusters, n_features, distance, side)
-    centers *= distance / pdist(centers).min()
-    classes = np.arange(n_rows) % n_clusters
-    X = centers[classes] + rng.normal(size=(n_rows, n_features))
-    order = rng.permutation(n_rows)
-    return X[order], classes[order], centers
-
-
-def draw_centers(rng, n_clusters, n_features, distance, side):
-    """Centers in a cube, no two nearer than `distance`; None if there is no room."""
-    centers = np.empty((0, n_features))
-    for _ in range(2000 * n_clusters):
-        center = rng.uniform(-side / 2, side / 2, n_features)
-        if (np.square(centers - center).sum(axis=1) >= distance**2).all():
-            centers = np.vstack([centers, center])
-        if len(centers) == n_clusters:
-            return centers
-    return None
-
-
 def blob_sets(numbers, dimensions, distances, n_seeds):
     """Seed, group, name and blobs."""
     grid = product(range(n_seeds), numbers, dimensions, distances)
@@ -138,17 +101,8 @@ def blob_sets(numbers, dimensions, distances, n_seeds):
 def labelled_sets(folders, n_seeds):
     """Seed, group, name, rows and classes."""
     for seed, (name, X, classes) in product(range(n_seeds), load_sets(folders)):
-        if X.shape[1] > 3:
-            X = StandardScaler().fit_transform(X)
         group = "scikit-learn" if name in SKLEARN_SETS else "folders"
         yield seed, group, name, (X, classes)
-
-
-def timed(fit, *arguments):
-    """What a function returns, and its seconds."""
-    start = time.perf_counter()
-    result = fit(*arguments)
-    return result, time.perf_counter() - start
 
 
 def measure_clusters(models, sets, hidden):
@@ -286,8 +240,7 @@ def main():
         results = measure_clusters(models, sets, hidden)
     results = list(results)
     report(pd.DataFrame(results))
-    if arguments.json:
-        Path(arguments.json).write_text(json.dumps(results, indent=1))
+    write(results, arguments.json)
 
 
 if __name__ == "__main__":

@@ -16,20 +16,17 @@ shares and radius of KMeans(n_init=10) in the same model.
 """
 
 import argparse
-import json
 import time
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
+from common import load_sets, write
 from sklearn import datasets, metrics
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import train_test_split
-from sklearn.preprocessing import StandardScaler
 
 from amcluster import CLAMClusterer, CLAMELBOClusterer
 
@@ -66,32 +63,6 @@ MODELS = {
         k, covariance_type="tied", n_init=10, random_state=seed
     ),
 }
-
-
-def hide(X, rate, seed, not_at_random=False):
-    """X with NaN for `rate` of its values; no feature loses all.
-
-    What a seed hides at a low rate is hidden at a higher one too.
-    """
-    chance = np.full(X.shape, rate)
-    if not_at_random:
-        chance *= 2 * rankdata(X, axis=0) / (len(X) + 1)
-    rng = np.random.default_rng(seed)
-    hidden = np.ones(X.shape, bool)
-    while hidden.all(axis=0).any():
-        hidden = rng.random(X.shape) < chance
-    return np.where(hidden, np.nan, X)
-
-
-def load_sets(folders):
-    """Name, rows and classes of each set."""
-    for name in ("iris", "wine", "breast_cancer", "digits"):
-        data = getattr(datasets, f"load_{name}")()
-        yield name, data.data, data.target
-    for folder in folders:
-        for path in sorted(Path(folder).glob("*.csv")):
-            table = pd.read_csv(path)
-            yield path.stem, table.drop(columns="label").to_numpy(float), table["label"]
 
 
 def with_outliers(X, spread, seed):
@@ -187,8 +158,6 @@ def main():
         make(3, 0).set_params(max_iter=2).fit(datasets.load_iris().data)
     results = []
     for name, X, classes in load_sets(arguments.data):
-        if X.shape[1] > 3:
-            X = StandardScaler().fit_transform(X)
         if arguments.held_out:
             results += measure_held_out(name, X, classes, arguments.seeds)
         else:
@@ -200,8 +169,7 @@ def main():
         print(gains.round(3).to_string(), f"\nmean over sets {gains.mean():.3f}")
     else:
         report(pd.DataFrame(results))
-    if arguments.json:
-        Path(arguments.json).write_text(json.dumps(results, indent=1))
+    write(results, arguments.json)
 
 
 if __name__ == "__main__":

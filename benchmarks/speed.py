@@ -20,7 +20,6 @@ of their own, what importing amcluster and a first fit add to `import sklearn.cl
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -33,6 +32,7 @@ from functools import partial
 from statistics import median
 
 import numpy as np
+from common import N_STEPS, STEP_SIZE, draw, write
 from scipy.stats import gmean
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
@@ -48,15 +48,6 @@ except ImportError:
     torch = None
 
 SHAPES = ["10000x8x3", "200000x2x10", "100000x16x50", "60000x784x10", "20000x256x256"]
-N_STEPS, STEP_SIZE = 10, 0.3
-
-
-def draw(n_rows, n_features, n_clusters, dtype):
-    rng = np.random.default_rng(0)
-    means = 2 * rng.normal(size=(n_clusters, n_features))
-    X = means[rng.integers(n_clusters, size=n_rows)]
-    X += rng.normal(size=X.shape)
-    return X.astype(dtype)
 
 
 def in_turn(peers, repeats, seconds, in_a_row=1):
@@ -415,13 +406,6 @@ def main():
             all_ratios[f"{shape} {dtype}"] = rows
         report(dtype, all_ratios)
     write(all_ratios, options.json)
-
-
-def write(figures, path):
-    """Write figures to a JSON file, if one is asked for."""
-    if path:
-        with open(path, "w") as file:
-            json.dump(figures, file, indent=1)
 
 
 def report(dtype, all_ratios):
