@@ -9,6 +9,8 @@ from sklearn import datasets
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from .data import REAL_SETS
+
 settings.register_profile(
     "amcluster",
     max_examples=25,
@@ -48,9 +50,6 @@ def _threads_of_the_simulator_take_turns():
         from .kernels import simulator
 
         simulator.install()
-
-
-REAL_SETS = ("iris", "wine", "breast_cancer", "digits")
 
 
 @pytest.fixture(scope="session")

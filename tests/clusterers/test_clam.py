@@ -17,7 +17,7 @@ from amcluster.kernels import Memories
 from amcluster.learning.reconstruction import Reconstruction
 from amcluster.rows.distinct import distinct_rows
 
-from ..conftest import REAL_SETS
+from ..data import REAL_SETS
 
 
 def fit(X, n_clusters=3, **parameters):

@@ -15,7 +15,7 @@ from amcluster.learning.em import lower
 from amcluster.learning.posterior_flow import flow
 from amcluster.spaces.covariance import ledoit_wolf_intensity
 
-from ..conftest import REAL_SETS
+from ..data import REAL_SETS
 
 VARIANTS = [
     {},

@@ -17,7 +17,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from amcluster import AssociativeImputer, CLAMClusterer
 from amcluster.imputation.relations import fulfil
 
-from ..clusterers.test_missing import hide
+from ..data import hide
 
 
 @parametrize_with_checks(
