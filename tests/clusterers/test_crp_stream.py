@@ -4,6 +4,8 @@ import pickle
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
 from amcluster import CRPAssociativeClusterer
@@ -12,6 +14,7 @@ from amcluster.nonparametric.stream import decayed, follow
 from amcluster.rows.distinct import DistinctRows
 
 from ..data import clear_blobs
+from ..strategies import seeds
 from .crp import fit, forms
 
 
@@ -282,3 +285,86 @@ def test_relative_weights_of_a_stream(stretched):
         np.testing.assert_allclose(
             gained, part * 2 * weights.sum() / np.square(weights).sum(), rtol=0.05
         )
+
+
+# Streams: any split, any start, any decay
+
+
+@st.composite
+def streams(draw, n_rows=600):
+    """Clear blobs with a bad start: rows, their blob or -1, and sizes of batches."""
+    rng = np.random.default_rng(draw(seeds))
+    n_clusters, n_features = draw(st.integers(1, 4)), draw(st.integers(2, 5))
+    centers = 12.0 * np.eye(n_features + 4)[:n_clusters, :n_features]
+    centers[:, 0] += 12.0 * np.arange(n_clusters)
+    y = rng.integers(0, n_clusters, n_rows)
+    X = centers[y] + rng.normal(size=(n_rows, n_features))
+    start = draw(st.sampled_from(["clean", "constant", "narrow", "contaminated"]))
+    n_bad = draw(st.integers(1, 20 if start == "contaminated" else n_rows // 2))
+    bad = rng.choice(n_rows // 2, n_bad, replace=False)
+    if start == "contaminated":
+        size = 10.0 ** draw(st.sampled_from([6, 10, 30, 100]))
+        X[bad] = size * rng.normal(size=(n_bad, n_features))
+    elif start != "clean":
+        bad = np.arange(n_bad)
+        scale = draw(st.sampled_from([1e-9, 1e-6, 1e-3])) if start == "narrow" else 0.0
+        X[bad] = X[0] + scale * rng.normal(size=(n_bad, n_features))
+    if start != "clean":
+        y[bad] = -1
+    sizes = draw(
+        st.one_of(
+            st.sampled_from([[1000], [100], [37]]),
+            st.lists(st.integers(1, 1000), min_size=1, max_size=20),
+        )
+    )
+    return X, y, sizes
+
+
+def batches(X, sizes):
+    """Consecutive rows; sizes are taken in turn, over and over."""
+    start, turn = 0, 0
+    while start < len(X):
+        size = sizes[turn % len(sizes)]
+        yield X[start : start + size]
+        start, turn = start + size, turn + 1
+
+
+STREAM_VARIANTS = st.fixed_dictionaries(
+    {
+        "assignment": st.sampled_from(["soft", "hard"]),
+        "creation": st.sampled_from(["posterior", "flow"]),
+        "metric": st.sampled_from(["learned", "euclidean"]),
+        "discount": st.sampled_from([0.0, 0.3]),
+    }
+)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@given(streams(), STREAM_VARIANTS, st.floats(0, 1, exclude_min=True))
+def test_a_stream_leaves_a_finite_model(stream, variant, decay):
+    X, _, sizes = stream
+    crp = CRPAssociativeClusterer(random_state=0, decay=decay, **variant)
+    for batch in batches(X[:300], sizes):
+        crp.partial_fit(batch)
+        for value in (crp.cluster_centers_, crp.counts_, crp.weights_, crp.inertia_):
+            assert np.isfinite(value).all()
+        assert 0 < crp.beta_ < np.inf
+        assert (crp.counts_ > variant["discount"]).all()
+        assert np.isfinite(crp.predict_proba(batch)).all()
+        if crp._buffer is not None:
+            assert len(crp._buffer[0]) < 500
+    if decay == 1:
+        np.testing.assert_allclose(crp.counts_.sum(), 300)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@given(streams(n_rows=2000), st.sampled_from([1.0, 0.5 ** (1 / 1000)]))
+@settings(max_examples=15)
+def test_a_stream_finds_clear_blobs_whatever_its_start(stream, decay):
+    X, y, sizes = stream
+    crp = CRPAssociativeClusterer(random_state=0, decay=decay)
+    for batch in batches(X, [max(size, 20) for size in sizes]):
+        crp.partial_fit(batch)
+    assert abs(crp.n_clusters_ - y.max() - 1) <= 1
+    assert crp._buffer is None or len(crp._buffer[0]) < 500
+    assert adjusted_rand_score(y[y >= 0], crp.predict(X[y >= 0])) > 0.95

@@ -9,10 +9,14 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import threadpoolctl
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.base import clone
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from amcluster import (
@@ -25,6 +29,8 @@ from amcluster.execution import threads
 from amcluster.execution.threads import blas_in_one_thread, rows_of, sum_over
 from amcluster.kernels import Dynamics, Memories, target
 from amcluster.learning import missing
+
+from ..strategies import seeds, separated, tables
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(1000, 3))
@@ -342,3 +348,41 @@ def test_an_interrupt_at_any_line_leaves_blas_its_threads(next_fit):
                 assert limited() == {1}
             assert blas_threads() == {2}, interrupt.place
         assert number > 20
+
+
+# For any data
+
+
+@given(tables(), seeds, st.data())
+def test_any_split_gives_the_same_sums(X, seed, data):
+    rng = np.random.default_rng(seed)
+    X = X.astype(np.float64)
+    memories = Memories(rng.normal(size=(3, X.shape[1])), np.log([0.2, 0.3, 0.5]), 0.1)
+    dynamics = Dynamics.free(X.shape[1], 4, 0.5, np.float64)
+    weights = rng.uniform(size=len(X))
+    kernel = target().reconstruction_gradient
+    whole = sum_over(kernel, X, weights, memories.astype(float), dynamics)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(X)), max_size=4)))
+    edges = [0, *cuts, len(X)]
+    parts = [
+        sum_over(kernel, X[a:b], weights[a:b], memories.astype(float), dynamics)
+        for a, b in pairwise(edges)
+        if a < b
+    ]
+    for total, *pieces in zip(whole, *parts, strict=True):
+        size = max(np.abs(np.array(pieces)).max(), 1e-300)
+        np.testing.assert_allclose(sum(pieces), total, atol=1e-12 * size * len(pieces))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@given(separated(), st.sampled_from([1, 3, 50, 1 << 30]), st.integers(1, 5))
+def test_blocks_and_threads_leave_clear_clusters(data, block_work, n_threads):
+    X, n_clusters = data
+    clam = CLAMClusterer(n_clusters, random_state=0)
+    expected = clam.fit(X).labels_
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threads, "BLOCK_WORK", block_work * 100)
+        patch.setattr(threads, "THREAD_WORK", 1)
+        patch.setattr(threads, "n_threads", lambda: n_threads)
+        labels = clone(clam).fit(X).labels_
+    np.testing.assert_array_equal(labels, expected)

@@ -3,12 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
-from sklearn.impute import (
-    IterativeImputer,
-    KNNImputer,
-    MissingIndicator,
-    SimpleImputer,
-)
+from sklearn.impute import IterativeImputer, KNNImputer, MissingIndicator, SimpleImputer
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
