@@ -191,24 +191,7 @@ def test_verbose_prints_every_iteration(blobs, capsys):
     assert len(lines) >= clam.n_iter_
 
 
-# The same answer for order, copies, weights and scale
-
-
-@pytest.mark.parametrize("name", ["iris", "wine"])
-def test_row_order_and_copies_do_not_matter(real_sets, name):
-    X, n_clusters = real_sets[name]
-    rng = np.random.default_rng(0)
-    expected = fit(X, n_clusters)
-    order = rng.permutation(len(X))
-    shuffled = fit(X[order], n_clusters)
-    np.testing.assert_array_equal(shuffled.cluster_centers_, expected.cluster_centers_)
-    np.testing.assert_array_equal(shuffled.labels_, expected.labels_[order])
-
-    weights = rng.integers(0, 4, len(X))
-    weighted = CLAMClusterer(n_clusters, random_state=0).fit(X, sample_weight=weights)
-    copied = fit(np.repeat(X, weights, axis=0), n_clusters)
-    np.testing.assert_array_equal(weighted.cluster_centers_, copied.cluster_centers_)
-    np.testing.assert_allclose(weighted.inertia_, copied.inertia_)
+# The same answer for any scale; for order and copies: test_shared
 
 
 @pytest.mark.parametrize("solver", ["lbfgs", "adam"])

@@ -8,9 +8,8 @@ from hypothesis.extra import numpy as hnp
 from scipy.stats import multivariate_normal, multivariate_t
 from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.pairwise import nan_euclidean_distances
-from sklearn.utils import get_tags
 
-from amcluster import CLAMClusterer, CLAMELBOClusterer, CRPAssociativeClusterer
+from amcluster import CLAMClusterer, CLAMELBOClusterer
 
 from ..data import REAL_SETS, hide
 from .crp import FORMS
@@ -211,34 +210,6 @@ def test_holes_cost_less_than_filling_with_means(real_sets):
     assert ours > of_means + 0.1
 
 
-@variants
-def test_order_and_copies(holed, variant):
-    rng = np.random.default_rng(0)
-    order, weights = rng.permutation(len(holed)), rng.integers(0, 3, len(holed))
-    elbo = fit_elbo(holed, **variant)
-    shuffled = fit_elbo(holed[order], **variant)
-    np.testing.assert_array_equal(elbo.cluster_centers_, shuffled.cluster_centers_)
-    weighted = fit_elbo(holed, sample_weight=weights, **variant)
-    copies = fit_elbo(np.repeat(holed, weights, axis=0), **variant)
-    np.testing.assert_array_equal(weighted.cluster_centers_, copies.cluster_centers_)
-
-
-@variants
-def test_float32(holed, variant):
-    elbo = fit_elbo(holed.astype(np.float32), **variant)
-    wide = fit_elbo(holed, **variant)
-    assert adjusted_rand_score(elbo.labels_, wide.labels_) > 0.95
-    for values in (
-        *(elbo.predict_proba(holed.astype(np.float32)), elbo.cluster_centers_),
-        *(elbo.complete(holed.astype(np.float32)), elbo.transform(elbo_rows(elbo))),
-    ):
-        assert values.dtype == np.float32
-
-
-def elbo_rows(elbo):
-    return np.full((1, elbo.n_features_in_), np.nan, np.float32)
-
-
 @given(
     st.integers(0, 2**31),
     st.sampled_from(VARIANTS),
@@ -284,16 +255,11 @@ def test_infinity_is_still_an_error(X):
         fit_elbo(X)
 
 
-@pytest.mark.parametrize(
-    "estimator", [CLAMClusterer(), CLAMELBOClusterer(), CRPAssociativeClusterer()]
-)
-def test_tags(estimator):
-    assert get_tags(estimator).input_tags.allow_nan
-
-
 # CLAM
 
 CLAM_VARIANTS = [{}, {"mask_fraction": 0.5}, {"weights": "learned"}]
+
+
 clam_variants = pytest.mark.parametrize("variant", CLAM_VARIANTS, ids=str)
 
 
@@ -309,18 +275,6 @@ def test_clam_learns_from_what_is_seen(X, holed, variant):
     assert fitted.history_[-1] < fitted.history_[0]
     whole = clam(X, **variant)
     assert adjusted_rand_score(fitted.labels_[1:], whole.labels_[1:]) > 0.7
-
-
-@clam_variants
-def test_clam_sees_a_weighted_set(holed, variant):
-    rng = np.random.default_rng(0)
-    order, weights = rng.permutation(len(holed)), rng.integers(0, 3, len(holed))
-    fitted = clam(holed, **variant)
-    shuffled = clam(holed[order], **variant)
-    np.testing.assert_array_equal(fitted.cluster_centers_, shuffled.cluster_centers_)
-    weighted = clam(holed, sample_weight=weights, **variant)
-    copies = clam(np.repeat(holed, weights, axis=0), **variant)
-    np.testing.assert_array_equal(weighted.cluster_centers_, copies.cluster_centers_)
 
 
 def test_adam_learns_from_what_is_seen(holed):

@@ -130,6 +130,7 @@ def test_fit_predict_and_fit_transform(real_sets):
 def test_tags(estimator):
     """Without the tag scikit-learn would not check that float32 is preserved."""
     tags = get_tags(estimator)
+    assert tags.input_tags.allow_nan
     assert tags.transformer_tags.preserves_dtype == ["float64", "float32"]
     assert tags.estimator_type == "clusterer"
 
