@@ -1,7 +1,7 @@
 """Estimators on a GPU: numba's simulator of one, or, marked `gpu`, a real one.
 
 The simulator runs a thread of Python for each of the GPU's: sets are small here. All
-kernels meet NumPy in test_kernels.
+kernels meet NumPy in tests/kernels.
 """
 
 import os

@@ -1,6 +1,6 @@
 """What only CUDA kernels have: tiles, more rows than the blocks take, a device.
 
-That each computes what it should is in `test_kernels.py`.
+That each computes what it should is tested beside those for the CPU.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from amcluster.kernels.cuda import _launch, tiles
 from amcluster.kernels.cuda._jit import cuda as inside
 from amcluster.kernels.cuda._jit import kernel
 
-from .test_kernels import Case, hidden_features, with_holes
+from .cases import Case, hidden_features, with_holes
 
 # More tiles than the simulator has blocks, the last with lanes left over.
 MANY = 3 * tiles.LANES + 1
