@@ -5,9 +5,10 @@ import pytest
 
 from amcluster.energies import resolve
 from amcluster.learning.em import Mixture
-from amcluster.learning.missing import FreeEnergyWithHoles, has_holes, look_finite
+from amcluster.learning.missing import FreeEnergyWithHoles
 from amcluster.learning.seeding import partition_rows
 from amcluster.rows.distinct import distinct_rows
+from amcluster.rows.missing import has_missing, look_finite
 from amcluster.spaces.covariance import Isotropic, first_shared
 
 from ..data import hide
@@ -62,4 +63,4 @@ def test_every_step_of_em_lowers_it(X, variant, seed):
 def test_holes_are_told_from_infinity(values, finite, holes):
     values = np.array([values])
     assert look_finite(values) == finite
-    assert has_holes(values) == holes
+    assert has_missing(values) == holes
