@@ -10,8 +10,8 @@ from ..kernels import Memories
 from ..learning.reconstruction import Reconstruction, feature_folds
 from ..learning.solvers import adam, lbfgs
 from .base import Learned, check_step_size, fitted_attributes
-from .callbacks import Iterations
 from .centers import SeededClusterer, is_word, variance_about
+from .starts import best_of
 
 SOLVERS = ("lbfgs", "adam")
 
@@ -239,19 +239,20 @@ class CLAMClusterer(SeededClusterer):
     def _learn(self, X, rows, random_state, task):
         self._check_rows(X)
         hidden = feature_folds(X.shape[1], float(self.mask_fraction), random_state)
-        best = None
-        for start in range(task.max_subtasks):
-            partition = self._first_partition(X, rows, random_state)
-            loss = self._loss(rows, partition, hidden)
-            # One more subtask than iterations: see `Iterations.close`.
-            subtask = task.subtask("start", max_subtasks=int(self.max_iter) + 1)
-            path = self._descend(loss, random_state, start, subtask)
-            if best is None or path.rank > best.rank:
-                best, attributes = path, self._attributes(loss, path.theta)
-            if subtask.end(attributes):
-                break
-        history = np.array(best.history[: best.kept]) * loss.variance
-        return Learned(attributes, history)
+        losses = (
+            self._loss(rows, self._first_partition(X, rows, random_state), hidden)
+            for _ in range(task.max_subtasks)
+        )
+        best = best_of(
+            losses,
+            partial(self._descend, random_state),
+            lambda path, best: path.rank > best.rank,
+            lambda path: self._attributes(path.loss, path.theta),
+            task,
+            int(self.max_iter),
+        )
+        history = np.array(best.history[: best.kept]) * best.loss.variance
+        return Learned(self._attributes(best.loss, best.theta), history)
 
     def _loss(self, rows, partition, hidden):
         """The loss to descend, which knows where it starts."""
@@ -269,8 +270,7 @@ class CLAMClusterer(SeededClusterer):
             learn_weights=self.weights == "learned",
         )
 
-    def _descend(self, loss, random_state, start, task):
-        iterations = Iterations(task)
+    def _descend(self, random_state, start, loss, iterations):
         solve = lbfgs
         if self.solver == "adam":
             solve = partial(
@@ -287,7 +287,7 @@ class CLAMClusterer(SeededClusterer):
                 return False
             return iterations.end_one(partial(self._attributes, loss, theta))
 
-        path = solve(
+        return solve(
             loss,
             loss.pack(loss.start),
             max_iter=int(self.max_iter),
@@ -295,8 +295,6 @@ class CLAMClusterer(SeededClusterer):
             keep_alive=is_word(self.init, "k-means++"),
             watch=watch,
         )
-        iterations.close()
-        return path
 
     def _attributes(self, loss, theta):
         centers, log_weights, beta, *_ = loss.unpack(theta)

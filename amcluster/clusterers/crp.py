@@ -44,8 +44,9 @@ from .base import (
     earlier_fit_kept,
     warn_of_moving,
 )
-from .callbacks import Iterations, Task
+from .callbacks import Task
 from .centers import is_word
+from .starts import best_of
 
 # A stream is refitted until this many rows are seen; then it is followed.
 WARM_UP_ROWS = 500
@@ -605,23 +606,25 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         if not soft:
             rows = filled_by_path(rows, sample, model, float(self.tol), random_state)
         attributes = partial(self._attributes, prepared, offset, model)
-        best, tried = None, []
-        for start, grow in enumerate(self._starts(rows, sample, model, random_state)):
-            subtask = task.subtask("start", max_subtasks=None)
-            iterations = Iterations(subtask)
+        tried = []
 
-            def watch(iteration, objective, grown, start=start, iterations=iterations):
+        def learn(start, grow, iterations):
+            def watch(iteration, objective, grown):
                 what = f"{len(grown.counts)} memories, objective {objective:.6g} nats"
                 self._report(start, iteration, what)
                 return iterations.end_one(partial(attributes, grown))
 
             outcome = grow(watch)
-            iterations.close()
-            tried += outcome.tried
-            if best is None or outcome.history[-1] < best.history[-1]:
-                best = outcome
-            if subtask.end(partial(attributes, best.grown)):
-                break
+            tried.extend(outcome.tried)
+            return outcome
+
+        best = best_of(
+            self._starts(rows, sample, model, random_state),
+            learn,
+            lambda outcome, best: outcome.history[-1] < best.history[-1],
+            lambda outcome: attributes(outcome.grown),
+            task,
+        )
         grown = best.grown
         if soft:
             objective = SoftObjective(rows, model, float(self.tol))

@@ -18,8 +18,8 @@ from ..learning.seeding import partition_rows
 from ..spaces.covariance import Isotropic, Shared, first_shared, span, within_units
 from ..spaces.metric import column_units
 from .base import Learned, fitted_attributes
-from .callbacks import Iterations
 from .centers import SeededClusterer, is_word, variance_about
+from .starts import best_of
 
 # Part of the rows, the farthest, that robust seeds leave out.
 ROBUST_TRIM = 0.1
@@ -452,26 +452,25 @@ class CLAMELBOClusterer(SeededClusterer):
             seeds = [(centers / within, trim) for centers, trim in seeds]
         seen, basis = (whole, None) if rows.has_holes else self._in_span(rows)
         prior = self._prior(whole, seen, basis, seeds)
-        best, bar = None, inf
-        for start, (centers, trim) in enumerate(seeds):
-            partition = partition_rows(whole, centers, trim)
-            mixture = self._first_mixture(whole, seen, basis, partition, prior)
-            # One more subtask than iterations: see `Iterations.close`.
-            subtask = task.subtask("start", max_subtasks=int(self.max_iter) + 1)
-            learned, settled = self._descend(
-                *(rows if rows.has_holes else seen, mixture, basis, bar),
-                *(start, subtask),
+        mixtures = (
+            self._first_mixture(
+                whole, seen, basis, partition_rows(whole, centers, trim), prior
             )
-            bar = min(bar, settled)
-            # Starts that end in the same place differ by rounding: keep the first.
-            least_gain = float(self.tol) * X.shape[1]
-            if best is None or best.history[-1] - learned.history[-1] > least_gain:
-                best = learned
-            if subtask.end(best.attributes):
-                break
-        return best
+            for centers, trim in seeds
+        )
+        # Starts that end in the same place differ by rounding: the first is kept.
+        least_gain = float(self.tol) * X.shape[1]
+        settled = [inf]  # the free energies of starts that have settled
+        return best_of(
+            mixtures,
+            partial(self._descend, rows if rows.has_holes else seen, basis, settled),
+            lambda one, best: best.history[-1] - one.history[-1] > least_gain,
+            lambda learned: learned.attributes,
+            task,
+            int(self.max_iter),
+        )
 
-    def _descend(self, rows, mixture, basis, bar, start, task):
+    def _descend(self, rows, basis, settled, start, mixture, iterations):
         kind = FreeEnergyWithHoles if rows.has_holes else FreeEnergy
         free_energy = kind(
             rows,
@@ -481,7 +480,6 @@ class CLAMELBOClusterer(SeededClusterer):
         )
         if free_energy.likelihood.bounded:
             mixture = in_reach(free_energy, mixture)
-        iterations = Iterations(task)
 
         def watch(iteration, value, mixture):
             self._report(start, iteration, f"free energy {value:.6g} nats")
@@ -489,17 +487,16 @@ class CLAMELBOClusterer(SeededClusterer):
                 return False
             return iterations.end_one(partial(_attributes, mixture, basis, rows))
 
-        mixture, history, settled = lower(
+        mixture, history, value = lower(
             free_energy,
             mixture,
             max_iter=int(self.max_iter),
             tol=float(self.tol),
             watch=watch,
-            bar=bar,
+            bar=min(settled),
         )
-        iterations.close()
-        attributes = _attributes(mixture, basis, rows)
-        return Learned(attributes, np.array(history)), settled
+        settled.append(value)
+        return Learned(_attributes(mixture, basis, rows), np.array(history))
 
     def _in_span(self, rows):
         """The rows as EM sees them, and the basis of their span if it is needed."""

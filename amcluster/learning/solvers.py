@@ -24,7 +24,7 @@ class Best:
     """
 
     def __init__(self, loss, theta, value, keep_alive, watch):
-        self._loss, self._watch = loss, watch
+        self.loss, self._watch = loss, watch
         self._fewest = loss.n_alive(theta) if keep_alive else 0
         self.history = [float(value)]
         self._keep(theta)
@@ -34,7 +34,7 @@ class Best:
         """Note one more point of the path; return whether to stop there."""
         lower = value < self.history[self.kept - 1]
         self.history.append(float(value))
-        if lower and (not self._fewest or self._loss.n_alive(theta) >= self._fewest):
+        if lower and (not self._fewest or self.loss.n_alive(theta) >= self._fewest):
             self._keep(theta)
         return self._watch(len(self.history), value, theta)
 
@@ -44,7 +44,7 @@ class Best:
     @cached_property
     def rank(self):
         """Of two paths the better one is larger: memories alive, then a low loss."""
-        return self._loss.n_alive(self.theta), -self.history[self.kept - 1]
+        return self.loss.n_alive(self.theta), -self.history[self.kept - 1]
 
 
 class NothingFound(Exception):
