@@ -9,7 +9,8 @@ from ..checks import check_choice, check_number
 from ..kernels import Memories
 from ..learning.reconstruction import Reconstruction, feature_folds
 from ..learning.solvers import adam, lbfgs
-from .base import Learned, check_step_size, fitted_attributes
+from .answers import check_step_size
+from .base import Learned, fitted_attributes
 from .centers import SeededClusterer, is_word, variance_about
 from .starts import best_of
 

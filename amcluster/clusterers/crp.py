@@ -8,56 +8,33 @@ import numpy as np
 from ..checks import (
     check_choice,
     check_number,
-    check_range,
-    check_sample_weight,
     check_state,
-    generator_of,
 )
-from ..execution.threads import blas_in_one_thread
 from ..kernels import Memories
-from ..nonparametric.coordinates import about, coordinates, filled_rows
+from ..nonparametric.coordinates import coordinates, filled_rows
 from ..nonparametric.dissolving import dissolve
 from ..nonparametric.hard import Collapsed, first_numbers, lower
-from ..nonparametric.landscape import Clamp, Landscape, WithBase, new_part
-from ..nonparametric.model import ChineseRestaurant, Grown, Nonparametric
+from ..nonparametric.model import ChineseRestaurant, Nonparametric
 from ..nonparametric.noise import prepare
 from ..nonparametric.soft import SoftObjective, coarsen, filled_by_path, path_rows
 from ..nonparametric.stream import (
-    MOST_STRANGE,
-    Buffer,
-    decayed,
-    distinct,
-    far_rows,
-    follow,
-    learned_weights,
     spreads,
-    strangeness,
 )
-from ..rows.distinct import distinct_rows
-from ..rows.kinds import as_one_kind
-from ..rows.missing import has_missing
 from ..rows.weights import READINGS, Weighing
 from .base import (
     AssociativeClusterer,
     Learned,
-    check_step_size,
-    earlier_fit_kept,
-    warn_of_moving,
 )
-from .callbacks import Task
 from .centers import is_word
+from .crp_network import BaseMeasureMixin
+from .crp_stream import StreamMixin
 from .starts import best_of
 
-# A stream is refitted until this many rows are seen; then it is followed.
-WARM_UP_ROWS = 500
-# Until then it is followed between fits, too: a batch of so many rows is worth a fit,
-# or as many rows again as were in the last one.
-REFIT_ROWS = 40
 # What a column varies by is told by so many rows.
 SPREAD_ROWS = 500
 
 
-class CRPAssociativeClusterer(AssociativeClusterer):
+class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClusterer):
     """Clustering with an associative memory that makes memories on demand (CLAM+CRP).
 
     The number of clusters is not asked for: a Chinese restaurant process says how
@@ -330,189 +307,6 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         self.verbose = verbose
         self.device = device
 
-    def partial_fit(self, X, y=None, sample_weight=None):
-        """Learn from a batch of a stream; every call leaves a usable model.
-
-        The rows of the first calls are kept, until there are 500, and fitted again when
-        a batch of 40 or more comes, or as many rows as were in the last fit. Between
-        these, from then on, and after `fit`, each batch is seated in one pass: a row
-        adds to the memory that explains it best, or makes a new one. What is kept does
-        not grow with the rows seen. New kinds among rows with missing values are sought
-        among those of the batch that are novel, by a soft path.
-
-        Rows that are no data do not spoil what was learned. One that is 10,000 times
-        further from all memories than values of a column are from each other counts for
-        the memory of its label, and does not move it. Rows further than five radii from
-        their memory, or with a memory of their own, do not change `beta_`. Where a
-        fifth of the last hundred rows or so are like that, the stream has another scale
-        than it began with: memories and the next 500 rows are then kept and fitted as
-        in the beginning. Of a row that comes again and again, as from an idle sensor,
-        not all copies are learned from while rows are kept; all are counted.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The batch.
-        y : None
-            Ignored.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each row, as for `fit`. Relative weights are compared with those
-            of all batches so far: see `weighting`.
-
-        Returns
-        -------
-        self : object
-            The estimator; `labels_` and `inertia_` are of the batch, or, while all rows
-            of the stream are kept, of all of them.
-
-        Raises
-        ------
-        ValueError
-            If a parameter, X or sample_weight is not valid, or if a row is so far from
-            the others that squared distances leave the range of X's dtype. The model is
-            then as before the batch.
-        """
-        with earlier_fit_kept(self), blas_in_one_thread:
-            self._check_parameters()
-            first = not hasattr(self, "cluster_centers_")
-            X = self._validated(X, reset=first)
-            weights = check_sample_weight(sample_weight, X)
-            check_range(X, None if first else self.base_mean_)
-            earlier = Weighing() if first else Weighing(*getattr(self, "_weighing", ()))
-            weights, weighing = earlier.in_rows(weights, self.weighting)
-            self._weighing = tuple(weighing)
-            if first:
-                self._buffer = tuple(Buffer(X[:0], weights[:0], weights[:0], 0, True))
-            if self._buffer is not None:
-                self._collect(X, weights)
-            else:
-                self._follow_or_learn_anew(X, weights)
-        return self
-
-    def novelty(self, X):
-        """Posterior mass of a new memory, for each row.
-
-        It is softmax(a)_0 over the base measure and the memories, with the logits of
-        the class. Rows unlike all that was learned are near 1; use it to rank rows, or
-        with a threshold chosen on data, as 0.5 depends on `concentration`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
-        novelty : ndarray of shape (n_samples,)
-            In [0, 1].
-        """
-        return self._answer(
-            X, lambda rows, network: new_part(*self._with_base(network).evidences(rows))
-        )
-
-    def energy(self, X):
-        """Energy of each row as a state of the network, base measure included.
-
-        It is ``-1 / b`` times the logsumexp of the logits a_0, ..., a_K of the class,
-        with ``b = beta_ * effective_dimension_ / rank_``.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            States.
-
-        Returns
-        -------
-        energy : ndarray of shape (n_samples,)
-            In squared units of X.
-        """
-        evidence = self._answer(
-            X,
-            lambda rows, network: np.logaddexp(
-                *self._with_base(network).evidences(rows)
-            ),
-        )
-        sharpness = self._model().tempering * self.beta_
-        return evidence / evidence.dtype.type(-sharpness)
-
-    def score_samples(self, X):
-        """Log density of each row: that of the next row, given all learned from.
-
-        It is a mixture of the memories, ``N(cluster_centers_[k], inv(metric_) / (2 *
-        beta_))`` with weights ``counts_[k] - discount``, and of the base measure's
-        predictive with weight ``concentration + discount * n_clusters_``. It is not
-        tempered by `effective_dimension_`, so that it integrates to 1: with missing
-        values over the others.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
-        log_density : ndarray of shape (n_samples,)
-            In nats.
-        """
-        return self._answer(X, self._log_density)
-
-    def retrieve(self, X, n_steps=None, step_size=1.0):
-        """State of the network after its dynamics, started at each row.
-
-        A step is ``v <- v + step_size * f(v)``, with f the pull of the memories and of
-        the base measure, minus half the gradient of the energy in the metric. In a row
-        with missing values only those move, from where `complete` puts them.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            States to start from.
-        n_steps : int, default=None
-            Number of steps; None: until the state rests.
-        step_size : float, default=1.0
-            In (0, 2): the energy never rises.
-
-        Returns
-        -------
-        states : ndarray of shape (n_samples, n_features)
-            In units of X.
-        """
-        check_step_size(step_size)
-        if n_steps is not None:
-            check_number(n_steps, "n_steps", Integral, min_val=0)
-        X, missing, _ = self._as_given(X)
-        network = self._network()
-        states, moving = network.asked(
-            X, missing, partial(self._retrieved, n_steps=n_steps, step_size=step_size)
-        )
-        warn_of_moving(np.count_nonzero(moving), len(X))
-        return states
-
-    def trajectory(self, X, n_steps=10, step_size=0.3):
-        """Follow the states of the network on their way from each row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            States to start from.
-        n_steps : int, default=10
-            Number of steps.
-        step_size : float, default=0.3
-            In (0, 2).
-
-        Returns
-        -------
-        states : ndarray of shape (n_samples, n_steps + 1, n_features)
-            The first is the row itself.
-        """
-        check_step_size(step_size)
-        check_number(n_steps, "n_steps", Integral, min_val=0)
-        X, missing, _ = self._as_given(X)
-        network = self._network()
-        return network.asked(
-            X, missing, partial(self._paths, n_steps=int(n_steps), step_size=step_size)
-        )
-
     def _check_state(self, n_features):
         super()._check_state(n_features)
         numbers = ["base_precision_", "effective_dimension_", "misfit_", "rank_"]
@@ -522,38 +316,6 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         shapes = super()._shapes(n_features)
         of_memories = shapes["weights_"]
         return shapes | {"counts_": of_memories, "base_mean_": (n_features,)}
-
-    def _log_density(self, rows, network):
-        both = self._with_base(network, tempered=False)
-        known, normaliser = rows.evidence_and_normaliser(both.known)
-        # Outside the axes of the metric the base measure is as narrow as a memory.
-        outside = self.beta_ * np.square(rows.length_outside(network))
-        normaliser = normaliser - outside
-        normaliser = normaliser - np.log(self.concentration + self.counts_.sum())
-        density = np.logaddexp(known, both.base_evidence(rows)) + normaliser
-        return density.astype(known.dtype, copy=False)
-
-    def _retrieved(self, rows, network, n_steps, step_size):
-        (start, landscape, clamp), n_moving = self._flow(rows, network), 0
-        if n_steps is None:
-            states, n_moving = landscape.rest(start, step_size, clamp)
-        else:
-            *_, states = landscape.flow(start, n_steps, step_size, clamp)
-        left = 0.0 if n_steps is None else (1 - step_size) ** n_steps
-        states = self._points(states, rows, network, left)
-        # Only their number is of interest.
-        return states, np.arange(len(states)) < n_moving
-
-    def _paths(self, rows, network, n_steps, step_size):
-        start, landscape, clamp = self._flow(rows, network)
-        path = landscape.flow(start, n_steps, step_size, clamp)
-        states = [
-            self._points(v, rows, network, (1 - step_size) ** t)
-            for t, v in enumerate(path)
-        ]
-        X = rows.values
-        states[0] = np.where(np.isnan(X), states[0], X)
-        return np.stack(states, axis=1)
 
     def _check_parameters(self):
         check_number(
@@ -698,99 +460,6 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         super()._fit_rows(X, weights, task)
         self._weighing, self._buffer = tuple(weighing), None
 
-    def _collect(self, X, weights, learned=True):
-        """Keep the rows of a stream that is still short; fit all when more have come.
-
-        In between they are followed. Some may count without being learned from.
-        """
-        buffer = Buffer(*self._buffer).decayed(self._forgetting(weights))
-        buffer = buffer.joined(X, weights, learned)
-        n_rows = len(buffer.rows)
-        full, n_fitted = n_rows >= WARM_UP_ROWS, buffer.n_fitted
-        if full or len(X) >= REFIT_ROWS or n_rows >= 2 * n_fitted:
-            self._refit(buffer)
-            n_fitted = n_rows
-        else:
-            self._follow(X, weights)
-        if buffer.whole:
-            self._set_labels(buffer.rows, buffer.weights, self._device())
-        else:
-            self._set_labels(X, weights, self._device())
-        self._buffer = None if full else tuple(buffer._replace(n_fitted=n_fitted))
-
-    def _refit(self, buffer):
-        """Fit the rows of a buffer; some count for more than is learned from them."""
-        most = 2.0 * self.min_cluster_size
-        learned = learned_weights(buffer.rows, buffer.weights, most)
-        super()._fit_rows(buffer.rows, learned, Task.silent(self))
-        self._count(buffer.rows, buffer.others + (buffer.weights - learned))
-
-    def _follow_or_learn_anew(self, X, weights):
-        """Seat a batch; where many rows are unlike all that was learned, learn anew."""
-        centers, counts = self.cluster_centers_, self.counts_
-        is_strange = self._follow(X, weights)
-        self._set_labels(X, weights, self._device())
-        before = getattr(self, "_strangeness", 0.0)
-        counted = weights > 0
-        self._strangeness = strangeness(before, X[counted], is_strange[counted])
-        if self._strangeness > MOST_STRANGE:
-            most = 2.0 * self.min_cluster_size
-            self._buffer = tuple(Buffer.of_memories(centers, counts, most))
-            self._collect(X, weights, learned=is_strange)
-
-    def _follow(self, X, weights):
-        """Seat the rows of a batch; returns which are unlike all that was learned.
-
-        Rows that are no data count for the memory of their label, and do not move it.
-        """
-        factor = self._forgetting(weights)
-        far = np.zeros(len(X), bool)
-        if hasattr(self, "_spreads"):
-            far = far_rows(X, self.base_mean_, self.cluster_centers_, self._spreads)
-        near, is_strange = ~far & (weights > 0), far.copy()
-        metric = as_one_kind(X[near]).usable(self._learned_metric())
-        base_mean = self._base_mean()
-        centers = self.cluster_centers_ - base_mean
-        if metric is not None:
-            centers = metric.coordinates(centers)
-        grown = decayed(Grown(centers, self.counts_, self.beta_), factor, self.discount)
-        if near.any():
-            batch = distinct_rows(X[near], weights[near])
-            batch = about(batch, base_mean, metric)._replace(device=self._device())
-            by_flow = self.creation == "flow"
-            random_state = generator_of(self.random_state)
-            seated = follow(batch, grown, self._model(), by_flow, random_state)
-            grown = seated.grown
-            is_strange[near] = seated.is_strange[distinct(X[near])[1]]
-        centers = grown.centers
-        if metric is not None:
-            centers = metric.features(centers)
-        centers, dtype = centers + base_mean, self.cluster_centers_.dtype
-        vars(self).update(self._of_memories(centers, grown.counts, grown.beta, dtype))
-        self._count(X[far], weights[far])
-        return is_strange
-
-    def _base_mean(self):
-        return self.base_mean_.astype(np.float64)
-
-    def _count(self, X, weights):
-        """Add rows to the counts of the memories of their labels; nothing else."""
-        if not weights.any():
-            return
-        order = np.argsort(weights)  # sums are then the same in any order of rows
-        X, weights = X[order], weights[order]
-        network, missing = self._network(), has_missing(X)
-        of_rows = network.asked(
-            self._nearer(X), missing, lambda rows, network: rows.labels(network)
-        )
-        counts = self.counts_ + np.bincount(of_rows, weights, len(self.counts_))
-        centers, dtype = self.cluster_centers_, self.cluster_centers_.dtype
-        vars(self).update(self._of_memories(centers, counts, self.beta_, dtype))
-
-    def _forgetting(self, weights):
-        """What is left of what was learned before rows of these weights."""
-        return float(self.decay ** np.sort(weights).sum())
-
     def _model(self):
         """The fitted model, in the units of X and the learned metric."""
         return Nonparametric(
@@ -803,64 +472,3 @@ class CRPAssociativeClusterer(AssociativeClusterer):
         sharpness = self._model().tempering * self.beta_
         log_weights = np.log(self.weights_)
         return Memories(self.cluster_centers_, log_weights, sharpness)
-
-    def _with_base(self, network, tempered=True):
-        """The network with the base measure as one more memory."""
-        model, counts = self._model(), self.counts_
-        power, metric = 1.0, network.metric
-        dimension = len(self.base_mean_) if metric is None else metric.rank
-        if tempered:
-            power, dimension = model.tempering, model.effective_dimension
-        memories = network.memories._replace(
-            log_weights=np.log(counts - self.discount), beta=power * self.beta_
-        )
-        return WithBase.of(
-            network._replace(memories=memories),
-            self.base_mean_,
-            np.log(model.restaurant.new_weight(len(counts))),
-            power * model.base_beta(self.beta_),
-            dimension / 2,
-        )
-
-    def _flow(self, rows, network):
-        """States to start from, their landscape, and what holds them."""
-        rows = rows._replace(values=self._nearer(rows.values))
-        start, metric = rows.completed(network), rows.usable(network.metric)
-        network = network._replace(metric=metric)
-        both, dtype = self._with_base(network), start.dtype
-        known, new = both.known.memories, both.new.memories
-        landscape = Landscape.of(
-            network.coordinates(known.centers.astype(dtype)),
-            known.log_weights,
-            network.coordinates(new.centers.astype(dtype))[0],
-            new.log_weights[0],
-            known.beta,
-            new.beta,
-            both.half,
-            dtype,
-        )._replace(device=network.device)
-        clamp = None
-        if rows.has_missing:
-            clamp = Clamp(rows.values, None if metric is None else metric.matrix)
-        return network.coordinates(start), landscape, clamp
-
-    def _points(self, states, rows, network, left):
-        """States of the network as points of X, where they began.
-
-        What was outside the axes of a metric is pulled to them, and a part is `left`.
-        """
-        metric, X = rows.usable(network.metric), rows.values
-        if metric is None:
-            return seen_kept(states, X)
-        points = metric.features(states) + network.middle
-        if metric.axes is not None and left:
-            start = X - network.middle
-            inside = metric.features(metric.coordinates(start))
-            points += left * (start - inside)
-        return seen_kept(points.astype(states.dtype), X)
-
-
-def seen_kept(states, X):
-    """States of rows; of those with holes, what is seen is as it was, bit for bit."""
-    seen = ~np.isnan(X)
-    return np.where(seen & ~seen.all(axis=1, keepdims=True), X, states)
