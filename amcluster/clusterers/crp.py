@@ -1,4 +1,7 @@
-"""CLAM+CRP and CLAM+CRP+ELBO: memories made as the data need them."""
+"""CLAM+CRP and CLAM+CRP+ELBO: memories made as the data need them.
+
+Half of this file is the docstring that users read.
+"""
 
 from functools import partial
 from numbers import Integral
