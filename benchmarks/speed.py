@@ -187,7 +187,7 @@ def kernels(X, models, options, rows):
     retrievals = {"CLAM": partial(clam.retrieve, X, N_STEPS, STEP_SIZE)}
     gradients = {
         "CLAM": partial(
-            *(sum_over, gradient, X, weights, memories, dynamics), passes=5 * N_STEPS
+            sum_over, gradient, X, weights, memories, dynamics, passes=5 * N_STEPS
         )
     }
     if torch is not None:
@@ -300,7 +300,7 @@ def fractions(X, n_clusters, limits_of_dtype):
     proba = (np.empty((n, n_clusters), dtype),)
     peers = {
         "nearest": partial(
-            *(sum_over, cpu.nearest, X, np.ones(n), memories, False), out=near
+            sum_over, cpu.nearest, X, np.ones(n), memories, False, out=near
         ),
         "posterior": partial(rows_of, cpu.posterior, X, memories, out=proba),
     }
@@ -332,7 +332,8 @@ def start_up():
         cold = run(base + fit, cache)
         spent = in_turn(
             {name: partial(run, command, cache) for name, command in commands.items()},
-            *(9, 60),
+            9,
+            60,
         )[0]
     # The least: what else runs on the machine only adds to it.
     least = {name: min(times) for name, times in spent.items()}

@@ -216,7 +216,8 @@ class AssociativeClusterer(
 
     def _validated(self, X, reset=True, ensure_all_finite="allow-nan"):
         X = validate_data(
-            *(self, X),
+            self,
+            X,
             dtype=[np.float64, np.float32],
             ensure_all_finite=ensure_all_finite,
             reset=reset,

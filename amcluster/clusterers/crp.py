@@ -325,7 +325,8 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
             self.discount, "discount", min_val=0, max_val=1, include_boundaries="left"
         )
         check_number(
-            *(self.concentration, "concentration"),
+            self.concentration,
+            "concentration",
             min_val=-self.discount,
             include_boundaries="neither",
         )
@@ -407,7 +408,10 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
         squares = rows.weights @ np.square(rows.values).sum(axis=1)
         collapsed = Collapsed(model, rows.total_weight, squares, rows.seen_weight)
         grow = partial(
-            *(lower, collapsed, rows, random_state),
+            lower,
+            collapsed,
+            rows,
+            random_state,
             by_flow=self.creation == "flow",
             max_iter=int(self.max_iter),
             tol=float(self.tol),
@@ -423,8 +427,10 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
             if not is_word(getattr(self, name), "auto")
         }
         return Nonparametric(
-            *(self._restaurant(), prepared.rank),
-            *(prepared.effective_dimension, prepared.misfit),
+            self._restaurant(),
+            prepared.rank,
+            prepared.effective_dimension,
+            prepared.misfit,
             **given,
         )
 
@@ -466,8 +472,11 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
     def _model(self):
         """The fitted model, in the units of X and the learned metric."""
         return Nonparametric(
-            *(self._restaurant(), self.rank_),
-            *(self.effective_dimension_, self.misfit_, self.base_precision_),
+            self._restaurant(),
+            self.rank_,
+            self.effective_dimension_,
+            self.misfit_,
+            self.base_precision_,
             beta=None if is_word(self.beta, "auto") else float(self.beta),
         )
 

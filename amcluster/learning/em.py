@@ -74,7 +74,10 @@ class FreeEnergy:
         projected = spread.project_rows(self.rows)
         pulled = device.empty(len(values))
         evidence, *sums = device.sum_over(
-            *(device.kernels.expectation, projected, weights, memories),
+            device.kernels.expectation,
+            projected,
+            weights,
+            memories,
             out=(pulled,),
             passes=4,
         )

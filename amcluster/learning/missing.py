@@ -117,7 +117,11 @@ class FreeEnergyWithHoles(FreeEnergy):
             of_covariance = 2 * self.n_features // len(mixture.weights)
             passes = ROW_BY_ROW * (8 + of_covariance)
         evidence, counts, pulls, sums, squares, *rest = device.sum_over(
-            *(kernel, values, weights, memories, *settings),
+            kernel,
+            values,
+            weights,
+            memories,
+            *settings,
             out=(device.empty(len(values)),),
             passes=passes,
         )

@@ -90,7 +90,10 @@ class Reconstruction:
             passes = 2 * dynamics.n_steps
             (loss,) = device.sum_over(
                 device.kernels.reconstruction_loss,
-                *(values, weights, memories, dynamics),
+                values,
+                weights,
+                memories,
+                dynamics,
                 passes=passes,
             )
             total += loss
@@ -113,7 +116,10 @@ class Reconstruction:
         if self.rows.has_holes:
             kernel = device.kernels.seen_expectation
         _, _, pulls, sums, _ = device.sum_over(
-            *(kernel, values, weights, memories),
+            kernel,
+            values,
+            weights,
+            memories,
             out=(device.empty(len(values)),),
             passes=4,
         )
@@ -144,7 +150,10 @@ class Reconstruction:
         device = self.rows.device
         loss, d_centers, d_log_weights = device.sum_over(
             device.kernels.reconstruction_gradient,
-            *(values, weights, self.unpack(theta), dynamics),
+            values,
+            weights,
+            self.unpack(theta),
+            dynamics,
             passes=5 * dynamics.n_steps,
         )
         parts = [d_centers.ravel() * self.length]

@@ -113,7 +113,10 @@ def k_means_plus_plus(rows, n_clusters, random_state):
         nearer = rows.device.empty((len(values), len(candidates)), values.dtype)
         (potentials,) = rows.device.sum_over(
             rows.device.kernels.potentials,
-            *(values, weights, _hard(candidates), rows.has_holes),
+            values,
+            weights,
+            _hard(candidates),
+            rows.has_holes,
             out=(closest, nearer),
         )
         best = potentials.argmin()
@@ -132,8 +135,11 @@ def partition_rows(rows, centers, trim=0.0):
 
     def sums_of(weights):
         return rows.device.sum_over(
-            *(rows.device.kernels.nearest, rows.values, weights),
-            *(_hard(centers), rows.has_holes),
+            rows.device.kernels.nearest,
+            rows.values,
+            weights,
+            _hard(centers),
+            rows.has_holes,
             out=out,
         )
 

@@ -66,7 +66,9 @@ class HoledRows(NamedTuple):
         """Each row with its holes filled as the others, taken as one kind, expect."""
         mean = seen_means(self.features, self.weights)
         rows = DistinctRows(
-            *(self.features - mean, self.weights, mean),
+            self.features - mean,
+            self.weights,
+            mean,
             has_holes=True,
             device=self.device,
         )
@@ -83,7 +85,10 @@ def filled_rows(rows):
         return rows
     whole = roughly_filled(rows)
     return HoledRows(
-        *(whole.values, rows.weights, rows.offset, rows.values),
+        whole.values,
+        rows.weights,
+        rows.offset,
+        rows.values,
         root=None,
         device=rows.device,
     )
@@ -137,7 +142,9 @@ def expectation(rows, memories):
     if isinstance(rows, HoledRows):
         return _expectation_with_holes(rows, memories)
     evidence, counts, _, sums, squares = rows.device.sum_over(
-        *(rows.device.kernels.expectation, rows.values, rows.weights),
+        rows.device.kernels.expectation,
+        rows.values,
+        rows.weights,
         memories.astype(rows.values.dtype),
         out=(rows.device.empty(len(rows.values)),),
         passes=4,
@@ -150,7 +157,9 @@ def _expectation_with_holes(rows, memories):
     out = (device.empty(len(values)),)
     if rows.root is None:
         evidence, counts, pulls, sums, squares = device.sum_over(
-            *(device.kernels.seen_expectation, values, rows.weights),
+            device.kernels.seen_expectation,
+            values,
+            rows.weights,
             memories.astype(values.dtype),
             out=out,
             passes=4,
@@ -159,7 +168,10 @@ def _expectation_with_holes(rows, memories):
         return evidence, counts, sums, squares
     memories = rows.in_features(memories).astype(np.float64)
     evidence, counts, _, sums, squares, *_ = device.sum_over(
-        *(device.kernels.metric_expectation, values, rows.weights, memories),
+        device.kernels.metric_expectation,
+        values,
+        rows.weights,
+        memories,
         Metric.of(rows.root, memories.centers),
         out=out,
         passes=ROW_BY_ROW * (8 + 2 * values.shape[1] // len(memories.centers)),

@@ -289,8 +289,11 @@ def seat(rows, seat_model, labels, tables):
         stop = min(start + max(1, BLOCK_WORK // work), len(labels))
         slots = n_used + stop - start
         moved += target("cpu").seat(
-            *(rows.values[start:stop], rows.weights[start:stop], seat_model),
-            *(labels[start:stop], tuple(array[:slots] for array in tables)),
+            rows.values[start:stop],
+            rows.weights[start:stop],
+            seat_model,
+            labels[start:stop],
+            tuple(array[:slots] for array in tables),
         )
         start = stop
     return moved
@@ -354,7 +357,7 @@ def _halves(rows, inside, random_state):
     if len(inside) < 2:
         return None
     part = DistinctRows(
-        *(rows.values[inside], rows.weights[inside], rows.offset), device=rows.device
+        rows.values[inside], rows.weights[inside], rows.offset, device=rows.device
     )
     partition = k_means(part, 2, random_state)
     return (part, partition.labels) if partition.counts.all() else None

@@ -267,8 +267,11 @@ def _seen_residuals(rows, cells):
     values = np.where(shared, values, np.nan)
     some = shared.any(axis=1)
     residuals = SeenResiduals(
-        *(values[some], rows.weights[some], float(len(cells.counts))),
-        *(rows.root, rows.device),
+        values[some],
+        rows.weights[some],
+        float(len(cells.counts)),
+        rows.root,
+        rows.device,
     )
     smallest = np.finfo(rows.values.dtype).eps * np.square(rows.values).sum()
     noise = np.nansum(np.square(values))

@@ -134,7 +134,10 @@ def marginal_logits(device, X, memories, root=None):
         memories = memories.astype(np.float64)
         metric = Metric.of(root, memories.centers)
         device.rows_of(
-            *(device.kernels.metric_logits, X, memories, metric),
+            device.kernels.metric_logits,
+            X,
+            memories,
+            metric,
             out=(out, log_determinants),
             passes=ROW_BY_ROW,
         )
@@ -151,7 +154,10 @@ def filled(device, X, memories, root=None):
     out = np.empty(X.shape, X.dtype)
     metric = Metric.of(root, memories.centers)
     device.rows_of(
-        *(device.kernels.metric_complete, X, memories, metric),
+        device.kernels.metric_complete,
+        X,
+        memories,
+        metric,
         out=(out,),
         passes=ROW_BY_ROW,
     )

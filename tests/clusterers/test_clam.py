@@ -343,7 +343,8 @@ def test_offsets_of_float32_do_not_cost_the_clusters(blobs):
         ({"init": np.zeros((2, 4))}, r"init has shape \(2, 4\), must be \(3, 4\)"),
         ({"init": np.full((3, 4), np.nan)}, "init contains NaN"),
         pytest.param(
-            *({"init": lambda *_, random_state: [[0.0]]}, r"init has shape \(1, 1\)"),
+            {"init": lambda *_, random_state: [[0.0]]},
+            r"init has shape \(1, 1\)",
             id="init of another shape",
         ),
         ({"n_init": 0}, "n_init == 0, must be >= 1"),

@@ -63,7 +63,9 @@ def test_density_integrates_to_one(form, stretched):
     crp = fit(stretched[:, :1], discount=0.2, **form)
     low, high = stretched[:, 0].min() - 200, stretched[:, 0].max() + 200
     area, _ = quad(
-        *(lambda x: np.exp(crp.score_samples([[x]])[0]), low, high),
+        lambda x: np.exp(crp.score_samples([[x]])[0]),
+        low,
+        high,
         points=crp.cluster_centers_[:, 0],
         limit=500,
     )

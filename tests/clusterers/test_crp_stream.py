@@ -156,7 +156,8 @@ def n_fits(crp, batches, monkeypatch):
     learn = CRPAssociativeClusterer._learn
     with monkeypatch.context() as patch:
         patch.setattr(
-            *(CRPAssociativeClusterer, "_learn"),
+            CRPAssociativeClusterer,
+            "_learn",
             lambda *args: fits.append(1) or learn(*args),
         )
         for batch in batches:

@@ -322,7 +322,8 @@ def test_estimators_on_a_real_gpu(dtype, holes):
         np.testing.assert_array_equal(on_gpu.labels_, on_cpu.labels_)
         np.testing.assert_array_equal(on_gpu.cluster_centers_, again.cluster_centers_)
         np.testing.assert_allclose(
-            *(on_gpu.score_samples(rows), on_cpu.score_samples(rows)),
+            on_gpu.score_samples(rows),
+            on_cpu.score_samples(rows),
             rtol=1e-6 if exact else 1e-3,
             atol=1e-6 if exact else 1e-2,
         )
@@ -341,7 +342,10 @@ def test_streaming_on_a_real_gpu(monkeypatch):
     streaming = device_named("cuda")
     sums = [
         device.sum_over(
-            *(device.kernels.expectation, rows, weights, memories),
+            device.kernels.expectation,
+            rows,
+            weights,
+            memories,
             out=(device.empty(len(rows)),),
         )
         for device in (resident, streaming, streaming)

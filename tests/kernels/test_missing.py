@@ -28,8 +28,13 @@ def test_rows_with_holes(kernels, shape, dtype, robust, learned):
     memories = student_t(case.memories, nu, n_features) if robust else case.memories
     root = metric_root(n_features) if learned else np.eye(n_features)
     expected = reference.EStepWithHoles(
-        *(X.astype(float), case.weights, case.mu, case.log_w, case.beta),
-        *(root @ root.T, nu),
+        X.astype(float),
+        case.weights,
+        case.mu,
+        case.log_w,
+        case.beta,
+        root @ root.T,
+        nu,
     )
     settings = ()
     if learned:

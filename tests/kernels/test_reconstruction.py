@@ -67,7 +67,7 @@ def test_rows_with_holes_are_damped_alike_on_both():
     X, dynamics = with_holes(case), case.free()._replace(holes=True)
     found = {
         (name, growth): target(name).reconstruction_gradient(
-            *(X, case.weights, case.memories, dynamics._replace(growth=growth))
+            X, case.weights, case.memories, dynamics._replace(growth=growth)
         )[1]
         for name in SHAPES
         for growth in (np.float64(1.0), np.float64(np.inf))

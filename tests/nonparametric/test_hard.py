@@ -140,7 +140,10 @@ def test_objective_is_the_product_of_predictives_in_any_order(partition, beta, s
     expected = reference.log_joint(
         rows.values[order],
         labels[order],
-        *(prior.concentration, prior.discount, beta, rho),
+        prior.concentration,
+        prior.discount,
+        beta,
+        rho,
     )
     np.testing.assert_allclose(value(rows, labels, model, beta), expected)
 
@@ -199,7 +202,11 @@ def test_splits_separate_two_clusters():
     labels = np.zeros(40, int)
     tables = Tables.count(rows, labels, 1)
     labels, tables = split_all(
-        *(collapsed_of(rows, model), rows, labels, tables, 0.5),
+        collapsed_of(rows, model),
+        rows,
+        labels,
+        tables,
+        0.5,
         np.random.RandomState(0),
     )
     assert len(tables.counts) == 2
@@ -269,7 +276,11 @@ def test_a_light_row_makes_no_memory():
     # Nor is it split off.
     tables = Tables.count(rows, labels, 1)
     labels, _ = split_all(
-        *(collapsed_of(rows, model), rows, labels, tables, 2.0),
+        collapsed_of(rows, model),
+        rows,
+        labels,
+        tables,
+        2.0,
         np.random.RandomState(0),
     )
     assert labels.tolist() == [0, 0]
@@ -280,13 +291,14 @@ def landscape_of(tables, model, beta):
     rho, half = model.base_precision, model.effective_dimension / 2
     centers = tables.sums / tables.counts[:, None]
     landscape = Landscape.of(
-        *(centers, np.log(tables.counts - model.restaurant.discount)),
-        *(
-            np.zeros(model.n_features),
-            np.log(model.restaurant.new_weight(len(centers))),
-        ),
-        *(model.tempering * beta, model.tempering * beta * rho / (beta + rho)),
-        *(half, np.float64),
+        centers,
+        np.log(tables.counts - model.restaurant.discount),
+        np.zeros(model.n_features),
+        np.log(model.restaurant.new_weight(len(centers))),
+        model.tempering * beta,
+        model.tempering * beta * rho / (beta + rho),
+        half,
+        np.float64,
     )
     return landscape, centers
 
@@ -363,7 +375,11 @@ def test_seating_in_blocks_changes_nothing(partition, by_flow, beta):
 def test_runs_never_rise(partition, by_flow):
     rows, _, model = partition
     outcome = lower(
-        *(collapsed_of(rows, model), rows, np.random.RandomState(0), 2, never),
+        collapsed_of(rows, model),
+        rows,
+        np.random.RandomState(0),
+        2,
+        never,
         by_flow=by_flow,
         max_iter=20,
         tol=0.0,
@@ -393,7 +409,10 @@ def test_a_run_stops_when_asked():
     lengths = []
     for stop_at in (1, 2, 99):
         outcome = lower(
-            *(collapsed_of(rows, model), rows, np.random.RandomState(0), 8),
+            collapsed_of(rows, model),
+            rows,
+            np.random.RandomState(0),
+            8,
             lambda n_rounds, *_, stop_at=stop_at: n_rounds == stop_at,
             by_flow=False,
             max_iter=20,
