@@ -1,20 +1,21 @@
-"""What a kernel is given and what it returns: the contract of every target.
+"""The arguments and results of kernels: the contract that all targets share.
 
 A kernel is a pure function of one block of rows, in one of two forms::
 
-    kernel(rows, memories, *settings, *out)             writes one entry of `out` a row
-    kernel(rows, weights, memories, *settings, *out)    returns sums over the rows
+    kernel(rows, memories, *settings, *out)           writes one entry of `out` per row
+    kernel(rows, weights, memories, *settings, *out)  returns sums over the rows
 
 Sums over any split of the rows add up to the sums over all of them, so that threads,
-streams and other devices run the same code. Arrays are `plain`, blocks float32 or
-float64; memories and settings come in the dtype of the rows, weights and returned sums
-in float64. Kernels for the CPU are serial: `amcluster.execution.threads` runs them.
+streams and other devices can share the work. Arrays are `plain`, blocks float32 or
+float64; memories and settings have the dtype of the rows, weights and returned sums are
+float64. Kernels for the CPU are serial: `amcluster.execution.threads` runs them.
 
-Kernels for a GPU also take arrays that lie there, as rows, weights and `out`;
+Kernels for a GPU also accept arrays in its memory, as rows, weights and `out`;
 `amcluster.execution.cuda` runs them.
 
-Rows with holes travel as blocks with NaN, to kernels of their own. In a learned metric
-those take a `Metric` too, compute in float64, and are given memories in float64.
+Missing values are NaN, and rows that may have some are passed to kernels of their own.
+With a learned metric these also take a `Metric`, compute in float64, and take memories
+in float64.
 """
 
 import importlib
@@ -25,27 +26,26 @@ import numpy as np
 
 from ..energies import Gaussian
 
-# Parameters of energies are no larger: float32 holds products of more than these.
+# Parameters of energies are limited to this, so that their products fit float32.
 LARGEST_PARAMETER = 1e30
 
-# Where dynamics contract, no adjoint of theirs is longer than the one they end with.
+# The adjoint of contracting dynamics never grows on the way back from the last state.
 GROWTH = 1.0
 
 
 class Memories(NamedTuple):
-    """The memories of a network, in the dtype of the rows they meet.
+    """The memories of a network, in the dtype of the rows they are used with.
 
     Their logits at a state v are ``log_weights[k] + log_kernel(t)``, where t is
-    ``beta * |v - centers[k]|^2``; the log-kernel of the Gaussian is -t. A learned
-    metric is no matter of kernels: rows and centers are brought to its coordinates
-    before.
+    ``beta * |v - centers[k]|^2``; the log-kernel of the Gaussian is -t. Distances are
+    Euclidean: with a learned metric the caller transforms rows and centers.
     """
 
     centers: np.ndarray  # (n_clusters, n_features)
     log_weights: np.ndarray  # (n_clusters,)
     beta: np.floating  # inverse temperature, 1/length^2
-    energy: tuple = Gaussian()  # of a class that is registered in `amcluster.energies`
-    dimension: np.floating = 0.0  # of the data, also where rows have fewer coordinates
+    energy: tuple = Gaussian()  # of a class registered in `amcluster.energies`
+    dimension: np.floating = 0.0  # of the data, even if rows have fewer coordinates
 
     def astype(self, dtype):
         """The same memories in another floating dtype."""
@@ -62,9 +62,9 @@ class Memories(NamedTuple):
 
 
 class Metric(NamedTuple):
-    """A metric of determinant 1, and what it makes of the centers of memories."""
+    """A metric A of determinant 1, and its products with the centers of memories."""
 
-    matrix: np.ndarray  # (n_features, n_features) A
+    matrix: np.ndarray  # (n_features, n_features), A
     root: np.ndarray  # A = root @ root.T
     images: np.ndarray  # (n_clusters, n_features) centers @ A
     projected: np.ndarray  # (n_clusters, n_features) centers @ root
@@ -80,20 +80,20 @@ class Metric(NamedTuple):
 class Dynamics(NamedTuple):
     """How a state moves: ``v <- v + step_size * moves * (u - v)``, n_steps times.
 
-    Here u is the mean of the memories under the posterior of v. The first step may be
-    one of its own: it sees only some coordinates and has its own size. That is how a
-    state with hidden coordinates starts without filling them in: what is hidden moves
-    and is not seen. The holes of a row are hidden too, and their first step is of size
-    1.
+    Here u is the mean of the memories under the posterior of v. The first step may
+    differ: it computes the posterior from the coordinates in `seen` only, and has its
+    own size. So a state can start with hidden coordinates whose values are never used:
+    they move but are not seen. Missing values of a row are hidden too, with a first
+    step of size 1.
     """
 
     n_steps: int
     step_size: np.floating
     first_step_size: np.floating
-    seen: np.ndarray  # (n_features,) 1 where the first step looks, else 0
+    seen: np.ndarray  # (n_features,) 1 if the first step sees the coordinate, else 0
     moves: np.ndarray  # (n_features,) 1 where the state moves, 0 where it is clamped
-    growth: np.floating  # of an adjoint, beyond which it is damped; inf: never
-    holes: bool = False  # whether rows may have some
+    growth: np.floating  # an adjoint that grows by more than this factor is damped
+    holes: bool = False  # whether rows may have missing values
 
     @classmethod
     def free(cls, n_features, n_steps, step_size, dtype, holes=False):
@@ -105,7 +105,7 @@ class Dynamics(NamedTuple):
 
     @classmethod
     def clamped(cls, hidden, n_steps, step_size, dtype, holes=False):
-        """Only the hidden coordinates move; what they held is never looked at."""
+        """Only the hidden coordinates move; their values in the rows are not used."""
         dtype = np.dtype(dtype)
         hidden = np.asarray(hidden, dtype=bool)
         return cls(
@@ -120,7 +120,7 @@ class Dynamics(NamedTuple):
 
 
 def refuse_other_energies(memories):
-    """Raise unless the memories are Gaussian: what follows knows no other slopes."""
+    """Raise unless the memories are Gaussian, for kernels that take no other energy."""
     if not isinstance(memories.energy, Gaussian):
         raise NotImplementedError(
             "Learning through the dynamics is for the Gaussian energy, not for"
@@ -129,10 +129,10 @@ def refuse_other_energies(memories):
 
 
 def plain(array, dtype=None):
-    """The array as kernels are compiled for: aligned, writable and C-contiguous.
+    """The array in the layout of compiled kernels: aligned, writable, C-contiguous.
 
-    A copy, of a block of a memory map or of a Fortran-ordered array, costs less than a
-    second compilation.
+    Copying, for example a block of a memory map or of a Fortran-ordered array, costs
+    less than compiling kernels a second time.
     """
     is_plain = type(array) is np.ndarray and array.flags.carray
     if is_plain and (dtype is None or array.dtype == dtype):
@@ -142,5 +142,5 @@ def plain(array, dtype=None):
 
 @cache
 def target(name="cpu"):
-    """The module with the kernels of one target; numba is imported here, not before."""
+    """The module with the kernels of one target; imports numba on the first call."""
     return importlib.import_module(f".{name}", __package__)

@@ -3,13 +3,8 @@
 from .crp import seat
 from .dynamics import rest, retrieve, trajectory
 from .expectation import expectation, project
-from .missing import (
-    metric_complete,
-    metric_expectation,
-    metric_logits,
-    seen_expectation,
-    seen_logits,
-)
+from .metric import metric_complete, metric_expectation, metric_logits
+from .missing import seen_expectation, seen_logits
 from .reconstruction import reconstruction_gradient, reconstruction_loss
 from .reduce import label, log_evidence, logits, posterior, squared_error
 from .seeding import nearest, potentials, swap_costs

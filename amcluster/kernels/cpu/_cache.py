@@ -1,8 +1,8 @@
-"""Compiled kernels are kept on disk; whatever goes wrong with that, they are compiled.
+"""A cache of compiled kernels on disk; on any error in it kernels are compiled anew.
 
-numba keeps an index and, for each signature, a file of machine code. Here both carry a
-checksum, the code says what it was compiled from, and neither needs the sources nor a
-folder that can be written to.
+numba keeps an index and, for each signature, a file of machine code. In addition both
+have a checksum here, and machine code is found by a hash of all kernels, so that the
+cache needs neither the sources nor a writable folder.
 """
 
 import hashlib
@@ -27,15 +27,15 @@ from ... import energies, kernels
 
 PACKAGE = kernels.__name__.partition(".")[0] + "."
 LOG = logging.getLogger("amcluster")
-SECONDS = 2.0  # of compiling, after which a process says so
+SECONDS = 2.0  # of compiling, after which a process logs a message
 
 
 @cache
 def stamp():
-    """A number for all that machine code depends on, besides the CPU.
+    """A hash of everything that machine code depends on, besides the CPU.
 
-    It is made from the byte code of all kernels and energies, so that it is the same
-    without their sources, and a kernel is compiled anew when what it calls has changed.
+    It covers the byte code of all kernels and energies: it is the same without their
+    sources, and a kernel is compiled anew when any function it calls has changed.
     """
     digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__}".encode())
     names = [
@@ -53,8 +53,8 @@ def stamp():
 def is_ours(sig):
     """Whether all named tuples among the types of a signature are amcluster's.
 
-    Code for an energy of somebody else is not kept: a process that does not know its
-    class could not read the index, and nothing would tell that its methods changed.
+    Code for a user's own energy is not kept: a process that cannot import its class
+    could not read the index, and changes of its methods would go unnoticed.
     """
     if isinstance(sig, tuple):
         return all(map(is_ours, sig))
@@ -75,19 +75,19 @@ def _parts(code):
 
 
 def places():
-    """Folders for machine code, best first: each is read, one is written to."""
+    """Folders for machine code, best first: all are read, one is written to."""
     name = f"amcluster_{stamp()[:40]}"
     if config.CACHE_DIR:
         return [os.path.join(config.CACHE_DIR, name)]
     beside = os.path.join(os.path.dirname(__file__), "__pycache__")
     user = AppDirs(appname="numba", appauthor=False).user_cache_dir
     folders = [beside, os.path.join(user, name)]
-    # What a frozen executable unpacks may be gone when it ends.
+    # Files that a frozen executable unpacks may be deleted when it ends.
     return folders[::-1] if getattr(sys, "frozen", False) else folders
 
 
 class _Locator(caching._CacheLocator):
-    """One folder, wherever the sources are or are not."""
+    """A given folder, whether or not the sources exist."""
 
     def __init__(self, folder, line=0):
         self._folder, self._line = folder, line
@@ -130,9 +130,10 @@ class _Files(caching.IndexDataCacheFile):
         self.folder = folder
 
     def load(self, key):
-        """What was saved for this key, or None; so also if a file is damaged."""
+        """The data saved for this key; None if there are none or a file is damaged."""
         try:
-            # Where processes write the index at once, it may name another's file.
+            # If processes write the index at the same time, an entry may name the file
+            # of another kernel.
             found, data = super().load(key)
             return data if found == key else None
         except Exception:
@@ -159,7 +160,7 @@ class _Files(caching.IndexDataCacheFile):
 
 
 class KernelCache(caching.FunctionCache):
-    """The cache of one kernel: never raises, and warns once if it cannot be written."""
+    """The cache of one kernel: never raises; warns once if it cannot be written."""
 
     _impl_class = _Results
     _warned = False
@@ -170,7 +171,7 @@ class KernelCache(caching.FunctionCache):
         self._files = [_Files(folder, base) for folder in places()]
 
     def flush(self):
-        """Forget what is kept, where it can be."""
+        """Delete the cached code in all folders that can be written to."""
         for files in self._files:
             try:
                 files.flush()
@@ -193,7 +194,7 @@ class KernelCache(caching.FunctionCache):
         return None
 
     def save_overload(self, sig, data):
-        """Keep a compiled kernel in the first folder that takes it."""
+        """Save a compiled kernel in the first folder that can be written to."""
         if not is_ours(sig):
             return
         errors = []
@@ -222,7 +223,7 @@ class KernelCache(caching.FunctionCache):
 
 
 class _Stopwatch(event.Listener):
-    """Says once, in a process that compiles kernels for long, that it does."""
+    """Logs one message in a process that spends long compiling kernels."""
 
     def __init__(self):
         self.depth, self.seconds, self.said = 0, 0.0, False
@@ -250,7 +251,8 @@ class _Stopwatch(event.Listener):
 
 
 def _is_kernel(event):
-    function = getattr(event.data["dispatcher"], "py_func", None)  # loops have none
+    # Dispatchers of lifted loops have no py_func.
+    function = getattr(event.data["dispatcher"], "py_func", None)
     return str(getattr(function, "__module__", None)).startswith(__package__)
 
 

@@ -1,4 +1,4 @@
-"""The one way kernels are compiled."""
+"""Decorators that compile kernels for the CPU, with one set of options for all."""
 
 import os
 
@@ -6,7 +6,7 @@ import numba
 
 
 def _njit(**options):
-    """As numba's, with machine code kept on disk unless that is switched off."""
+    """As `numba.njit`, with machine code kept on disk unless that is switched off."""
 
     def decorate(function):
         dispatcher = numba.njit(**options)(function)
@@ -18,9 +18,9 @@ def _njit(**options):
 
 
 def _keep(dispatcher):
-    """Give it a cache: ours, or numba's, or none; each wants less of its surroundings.
+    """Give a dispatcher a cache on disk: `KernelCache`, else numba's own, else none.
 
-    Ours is made of parts of numba that another version may name otherwise.
+    `KernelCache` uses internals of numba, which another version may have renamed.
     """
     try:
         from ._cache import KernelCache
@@ -33,9 +33,9 @@ def _keep(dispatcher):
             return
 
 
-# `reassoc` lets the sums over features use vector registers: the order of a sum is then
-# the compiler's, but the same for every row and every call. NaN and infinity keep their
-# meaning: `nnan` and `ninf` stay off.
+# `reassoc` lets sums over features use vector registers: the compiler then chooses the
+# order of a sum, which is the same for every row and every call. `nnan` and `ninf` stay
+# off, because kernels rely on NaN and infinity.
 OPTIONS = {
     "nogil": True,
     "fastmath": {"reassoc", "contract", "nsz"},
@@ -44,28 +44,30 @@ OPTIONS = {
     "_nrt": False,
 }
 
-# Kernels make no arrays: room for what they need is given to them. So numba counts no
-# references, which would be two fifths of the code of the longest one. A kernel that
-# makes an array is not compiled: "NRT required but not enabled".
+# Kernels do not allocate arrays; the caller passes room for intermediate results. So
+# reference counting is switched off, which would be two fifths of the code of the
+# longest kernel. A kernel that does allocate fails to compile: "NRT required but not
+# enabled".
 kernel = _njit(**OPTIONS)
 
-# Where rows come one by one they may.
+# Row-by-row kernels may allocate.
 allocating = _njit(**OPTIONS | {"_nrt": True})
 
-# Called by kernels only: what Python needs to call them is not compiled.
+# Functions that only kernels call: no wrapper for calls from Python is compiled.
 inner = _njit(**OPTIONS | {"no_cpython_wrapper": True})
 
-# What does the same to every lane has no sum to reorder. A function may be compiled by
-# itself and as part of others: so both have the same rounding.
+# Functions that do the same to every lane have no sums to reorder. Without `reassoc`
+# their rounding is the same whether they are compiled alone or inlined into others.
 LANEWISE = OPTIONS | {"fastmath": {"contract", "nsz"}}
 lanewise = _njit(**LANEWISE)
 inner_lanewise = _njit(**LANEWISE | {"no_cpython_wrapper": True})
 
-# Part of a kernel: compiled with it, and never by itself. So should be what sums over
-# lanes or features. A process that compiles a function runs the copy that was compiled
-# by itself; one that finds kernels on disk runs the copy that was optimised with its
-# kernel. Sums that may be reordered need not be the same in both.
+# Part of a kernel: inlined by numba, never compiled alone. Functions that sum over
+# lanes or features should be parts. Otherwise a process that compiles them would run
+# the copy that was compiled alone, while a process that loads kernels from disk would
+# run the copy that was optimised within the kernel, and these may order sums
+# differently.
 part = _njit(inline="always", **OPTIONS)
 
-# What numba chooses by the types of its arguments, and LLVM makes a part of the kernel.
+# Options of functions that numba selects by argument types and LLVM inlines.
 CHOSEN = OPTIONS | {"forceinline": True}

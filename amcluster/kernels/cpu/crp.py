@@ -1,41 +1,39 @@
-"""Rows seated one after the other: the sequential kernel of the restaurant model.
+"""Rows assigned one after the other: the sequential kernel of the restaurant model.
 
-It is the one kernel that is not a function of a block alone: each row finds the counts
-and sums that the rows before it left. It computes in float64.
+This is the one kernel that is not a function of a block alone: the assignment of a row
+depends on the counts and sums that earlier rows have left. It computes in float64.
 """
 
 import math
 
 import numpy as np
 
-from ._jit import allocating, kernel
+from ._jit import allocating, kernel, part
 from .reduce import squared_distance
 
-# A flow that has not come to rest after this many steps is between two memories.
+# A flow that has not come to rest after this many steps is close to the boundary
+# between two basins, and counts as arrived where it is.
 FLOW_STEPS = 1000
 FLOW_TOLERANCE = 1e-6
-# A memory that moves a state by less than this part of what the base measure does is
-# not felt.
+# Memories are ignored while they change the drift of a state by less than this fraction
+# of what the base measure contributes.
 NEGLIGIBLE = 1e-13
 
 
 @allocating
 def seat(rows, weights, model, labels, tables):
-    """Give each row to the memory, or to a new one, where the objective gains most.
+    """Assign each row to the memory, or a new one, that raises the objective most.
 
-    Rows with a label are first taken away from that memory; those with label -1 arrive.
+    Rows with a label are first removed from that memory; rows with label -1 are new.
     Writes labels (n_rows,) and updates in place the arrays of `tables`: counts (L,),
-    members (L,), the number of rows of each that may leave, and sums (L, D). A slot
-    with count 0 is free, and L leaves room for one more a row. Returns the number of
-    rows whose label changed.
+    members (L,), the number of rows of each memory that may leave it, and sums (L, D).
+    A slot with count 0 is free, and L leaves room for one new memory per row. Returns
+    the number of rows whose label changed.
     """
     counts, members, sums = tables
-    n_slots, n_live = 0, 0
-    for k in range(counts.shape[0]):
-        if counts[k] > 0:
-            n_slots = k + 1
-            n_live += 1
+    n_slots, n_live = slots_in_use(counts)
     means = np.zeros(sums.shape)
+    # What a row of weight priced[k] gains by joining memory k, at distance 0.
     joining = np.zeros(counts.shape[0])
     priced = np.full(counts.shape[0], np.nan)
     for k in range(n_slots):
@@ -49,43 +47,20 @@ def seat(rows, weights, model, labels, tables):
             old_count = counts[old]
             alone = members[old] == 1
             if not alone and old_count - weight <= model.discount:
-                continue  # what would be left is too light to be a memory
+                continue  # the rows left behind would be too light for a memory
             kept[:] = sums[old]
-            take(old, row, -weight, counts, sums)
-            members[old] -= 1
-            if alone:
-                counts[old] = 0.0
-                sums[old] = 0.0
-                n_live -= 1
+            n_live -= leave(old, row, weight, alone, tables)
             center_of(old, model, counts, sums, means)
             priced[old] = np.nan
-        best, best_gain = -1, -np.inf
-        may_found = n_live == 0 or weight > model.discount
-        if may_found and model.by_flow and n_live > 0:
-            may_found = flows_to_base(row, model, counts, sums, n_slots)
-        if may_found:
-            best_gain = gain_of_new(row, weight, n_live, model)
-        if not (may_found and model.by_flow):
-            for k in range(n_slots):
-                if counts[k] <= 0:
-                    continue
-                if priced[k] != weight:
-                    joining[k] = gain_of_weight(counts[k], weight, model)
-                    priced[k] = weight
-                precision = model.base_precision + counts[k] * model.beta
-                pull = precision * weight * model.beta
-                pull /= precision + weight * model.beta
-                distance = squared_distance(row, means[k])
-                gain = joining[k] - model.tempering * pull * distance
-                # Of equal ones the old memory, then the first.
-                if gain > best_gain or (k == old and gain >= best_gain):
-                    best, best_gain = k, gain
+        best = best_seat(
+            row, weight, old, n_slots, n_live, model, tables, means, joining, priced
+        )
         if best < 0:
             best = free_slot(counts, n_slots, old)
             n_slots = max(n_slots, best + 1)
         if counts[best] <= 0:
             n_live += 1
-        if best == old:
+        if best == old:  # restored to the bit, without the rounding of a difference
             counts[old] = old_count
             sums[old] = kept
         else:
@@ -96,6 +71,60 @@ def seat(rows, weights, model, labels, tables):
         center_of(best, model, counts, sums, means)
         priced[best] = np.nan
     return n_moved
+
+
+@part
+def slots_in_use(counts):
+    """The number of slots up to the last memory, and the number of memories."""
+    n_slots, n_live = 0, 0
+    for k in range(counts.shape[0]):
+        if counts[k] > 0:
+            n_slots = k + 1
+            n_live += 1
+    return n_slots, n_live
+
+
+@part
+def leave(k, row, weight, alone, tables):
+    """Remove a row from memory k; return 1 if that was its last row, else 0."""
+    counts, members, sums = tables
+    take(k, row, -weight, counts, sums)
+    members[k] -= 1
+    if alone:
+        counts[k] = 0.0
+        sums[k] = 0.0
+        return 1
+    return 0
+
+
+@part
+def best_seat(row, weight, old, n_slots, n_live, model, tables, means, joining, priced):
+    """The memory that a row raises the objective most by joining; -1 is a new one.
+
+    Of equal gains the row's old memory is taken, then the first.
+    """
+    counts, _, sums = tables
+    best, best_gain = -1, -np.inf
+    may_found = n_live == 0 or weight > model.discount
+    if may_found and model.by_flow and n_live > 0:
+        may_found = flows_to_base(row, model, counts, sums, n_slots)
+    if may_found:
+        best_gain = gain_of_new(row, weight, n_live, model)
+    if not (may_found and model.by_flow):
+        for k in range(n_slots):
+            if counts[k] <= 0:
+                continue
+            if priced[k] != weight:
+                joining[k] = gain_of_weight(counts[k], weight, model)
+                priced[k] = weight
+            precision = model.base_precision + counts[k] * model.beta
+            predictive = precision * weight * model.beta
+            predictive /= precision + weight * model.beta
+            distance = squared_distance(row, means[k])
+            gain = joining[k] - model.tempering * predictive * distance
+            if gain > best_gain or (k == old and gain >= best_gain):
+                best, best_gain = k, gain
+    return best
 
 
 @kernel
@@ -116,7 +145,7 @@ def center_of(k, model, counts, sums, means):
 
 @kernel
 def free_slot(counts, n_slots, old):
-    """A slot without rows: the row's old one, the first, or the next."""
+    """A slot without rows: the row's old one, else the first, else the next unused."""
     if old >= 0 and counts[old] <= 0:
         return old
     for k in range(n_slots):
@@ -127,7 +156,7 @@ def free_slot(counts, n_slots, old):
 
 @kernel
 def gain_of_weight(count, weight, model):
-    """What the objective gains by a row's weight, wherever the row is."""
+    """The part of a row's gain that depends on its weight but not on its position."""
     precision = model.base_precision + count * model.beta
     ratio = 1.0 + weight * model.beta / precision
     before = count if count > 0 else 1.0  # a new memory starts from lnGamma(1 - d)
@@ -138,86 +167,120 @@ def gain_of_weight(count, weight, model):
 
 @allocating
 def gain_of_new(row, weight, n_live, model):
-    """What it gains by a memory of its own for the row."""
+    """How much the objective rises if the row founds a memory of its own."""
     gain = gain_of_weight(0.0, weight, model)
     if n_live > 0:
         new_weight = model.concentration + model.discount * n_live
         gain += math.log(new_weight) / model.misfit
     precision = model.base_precision
-    pull = precision * weight * model.beta / (precision + weight * model.beta)
-    return gain - model.tempering * pull * (row * row).sum()
+    predictive = precision * weight * model.beta / (precision + weight * model.beta)
+    return gain - model.tempering * predictive * (row * row).sum()
 
 
 @allocating
 def flows_to_base(row, model, counts, sums, n_slots):
     """Whether the network's state, started at the row, comes to rest at the base.
 
-    The state rests where the base measure is likelier than every memory.
+    A state is at rest at the base if the base measure is likelier there than every
+    memory.
     """
-    n_features, n_live = row.shape[0], 0
+    n_features = row.shape[0]
     centers, log_sizes = np.empty((n_slots, n_features)), np.empty(n_slots)
-    for k in range(n_slots):
-        if counts[k] > 0:
-            log_sizes[n_live] = math.log(counts[k] - model.discount)
-            for j in range(n_features):
-                centers[n_live, j] = sums[k, j] / counts[k]
-            n_live += 1
+    n_live = live_memories(model, counts, sums, centers, log_sizes)
     ratio = model.base_precision / (model.beta + model.base_precision)
     log_base = math.log(model.concentration + model.discount * n_live)
     log_base += 0.5 * model.effective_dimension * math.log(ratio)
     sharpness = model.tempering * model.beta
     radius = 1.0 / math.sqrt(sharpness)
     margin = -math.log(NEGLIGIBLE * ratio)
+    base = log_base, sharpness, ratio, margin
     state, drift, weights = row.copy(), np.empty(n_features), np.empty(n_live)
     jumped = False
     for _ in range(FLOW_STEPS):
         square = squared_length(state)
         of_base = log_base - sharpness * ratio * square
-        largest = -np.inf  # of the memories
-        for k in range(n_live):
-            distance = squared_distance(state, centers[k])
-            weights[k] = log_sizes[k] - sharpness * distance
-            largest = max(largest, weights[k])
+        largest = memory_logits(state, centers, log_sizes, sharpness, weights)
         if of_base - largest > margin and not jumped:
-            part = 0.0
-            for k in range(n_live):
-                part = max(
-                    part,
-                    part_to_go(
-                        *(state, square, centers[k], log_base - log_sizes[k] - margin),
-                        *(sharpness, ratio),
-                    ),
-                )
-            if part == 0.0:
+            fraction = farthest_to_go(state, square, centers, log_sizes, n_live, base)
+            if fraction == 0.0:
                 return True
             for j in range(n_features):
-                state[j] *= part
-            jumped = True  # to where a memory is just felt: rounding may deny that
+                state[j] *= fraction
+            # A memory now just exceeds the margin; rounding may deny that, so the next
+            # step is an ordinary one in any case.
+            jumped = True
             continue
         jumped = False
-        top = max(largest, of_base)
-        base_weight = math.exp(of_base - top)
-        total = base_weight
-        for k in range(n_live):
-            weights[k] = math.exp(weights[k] - top)
-            total += weights[k]
-        base_weight /= total
-        for j in range(n_features):
-            drift[j] = -base_weight * ratio * state[j]
-        for k in range(n_live):
-            weight = weights[k] / total
-            if weight > 0.0:
-                for j in range(n_features):
-                    drift[j] += weight * (centers[k, j] - state[j])
-        pull = 1.0 - base_weight * (1.0 - ratio)
+        base_weight = drift_at(state, centers, of_base, largest, ratio, weights, drift)
+        rate = 1.0 - base_weight * (1.0 - ratio)
         length = math.sqrt(squared_length(drift))
-        if length <= FLOW_TOLERANCE * radius * pull:
+        if length <= FLOW_TOLERANCE * radius * rate:
             break
-        # Steps as in `_landscape.Landscape.rest`: the drift is slow far from memories.
-        step = min(max(1.0, radius / length), 1.0 / pull)
+        # The same steps as in `Landscape.rest`: far from memories the drift is slow.
+        step = min(max(1.0, radius / length), 1.0 / rate)
         for j in range(n_features):
             state[j] += step * drift[j]
     return of_base >= largest
+
+
+@part
+def live_memories(model, counts, sums, centers, log_sizes):
+    """Write the means and log(count - discount) of all memories; return how many."""
+    n_live = 0
+    for k in range(log_sizes.shape[0]):
+        if counts[k] > 0:
+            log_sizes[n_live] = math.log(counts[k] - model.discount)
+            for j in range(centers.shape[1]):
+                centers[n_live, j] = sums[k, j] / counts[k]
+            n_live += 1
+    return n_live
+
+
+@part
+def memory_logits(state, centers, log_sizes, sharpness, logits):
+    """Write the logits of the memories at a state; return the largest."""
+    largest = -np.inf
+    for k in range(logits.shape[0]):
+        distance = squared_distance(state, centers[k])
+        logits[k] = log_sizes[k] - sharpness * distance
+        largest = max(largest, logits[k])
+    return largest
+
+
+@part
+def farthest_to_go(state, square, centers, log_sizes, n_live, base):
+    """The largest `fraction_to_go` over the memories: where the first one matters."""
+    log_base, sharpness, ratio, margin = base
+    fraction = 0.0
+    for k in range(n_live):
+        lead = log_base - log_sizes[k] - margin
+        of_memory = fraction_to_go(state, square, centers[k], lead, sharpness, ratio)
+        fraction = max(fraction, of_memory)
+    return fraction
+
+
+@part
+def drift_at(state, centers, of_base, largest, ratio, weights, drift):
+    """Turn logits into weights and write the drift; return the base measure's share.
+
+    The drift is the mean of ``center - state`` over the memories and of ``-ratio *
+    state``, that of the base measure, under the posterior at the state.
+    """
+    top = max(largest, of_base)
+    base_weight = math.exp(of_base - top)
+    total = base_weight
+    for k in range(weights.shape[0]):
+        weights[k] = math.exp(weights[k] - top)
+        total += weights[k]
+    base_weight /= total
+    for j in range(state.shape[0]):
+        drift[j] = -base_weight * ratio * state[j]
+    for k in range(weights.shape[0]):
+        weight = weights[k] / total
+        if weight > 0.0:
+            for j in range(state.shape[0]):
+                drift[j] += weight * (centers[k, j] - state[j])
+    return base_weight
 
 
 @kernel
@@ -230,13 +293,14 @@ def squared_length(v):
 
 
 @kernel
-def part_to_go(state, square, center, lead, sharpness, ratio):
-    """How near to the base mean a state gets before a memory begins to pull, in [0, 1].
+def fraction_to_go(state, square, center, lead, sharpness, ratio):
+    """The factor s in [0, 1] by which a state shrinks until a memory matters.
 
-    Where the base measure is likelier than all memories by far, the state goes straight
-    to its mean: to s times itself, with s from 1 to 0. The memory is negligible while
-    ``lead + sharpness * (|center|^2 - 2 s state @ center + (1 - ratio) s^2 |state|^2)``
-    is positive, as it is at s = 1; the way ends at the larger of its roots below 1.
+    Where the base measure is by far likelier than all memories, the state moves
+    straight towards the base mean 0: to s times itself, with s falling from 1 to 0.
+    The memory is negligible while ``lead + sharpness * (|center|^2 - 2 s state @ center
+    + (1 - ratio) s^2 |state|^2)`` is positive, as it is at s = 1. The result is the
+    larger of its roots below 1, or 0 if it has none.
     """
     product, constant = 0.0, 0.0
     for j in range(state.shape[0]):
@@ -248,7 +312,7 @@ def part_to_go(state, square, center, lead, sharpness, ratio):
     discriminant = half_b * half_b - a * constant
     if discriminant <= 0.0:
         return 0.0
-    # Each by the form that does not cancel; a may be 0.
+    # Each root in the form that does not cancel; a may be 0.
     root = math.sqrt(discriminant)
     if half_b > 0.0:
         end = half_b + root

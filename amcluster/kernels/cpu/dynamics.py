@@ -1,8 +1,8 @@
-"""The state on its way: v <- v + step_size * (u - v).
+"""The dynamics of a state: v <- v + step_size * (u - v).
 
-Here u is the mean of the memories, each weighted by its posterior times the weight that
-its energy gives to the distance. Where all that is 0, too far from memories whose
-density is bounded, the state stays.
+Here u is the mean of the memories, each weighted by its posterior times the IRLS weight
+of its energy at that distance. A state does not move if all these products are 0, as
+happens outside the support of all memories.
 """
 
 from typing import NamedTuple
@@ -33,44 +33,45 @@ from .tiles import (
 
 
 @kernel
-def mean_at(state, squared, n_hidden, memories, pulls, mean):
-    """Write the mean u at squared distances; `pulls` is room for how memories pull."""
-    for k in range(pulls.shape[0]):
-        pulls[k] = logit(k, squared[k], n_hidden, memories)
-    softmax(pulls)
+def mean_at(state, squared, n_hidden, memories, shares, mean):
+    """Write the mean u, given squared distances; `shares` is room for its weights."""
+    for k in range(shares.shape[0]):
+        shares[k] = logit(k, squared[k], n_hidden, memories)
+    softmax(shares)
     total, n_seen = squared.dtype.type(0.0), memories.dimension - n_hidden
-    for k in range(pulls.shape[0]):
+    for k in range(shares.shape[0]):
         if weighs(memories.energy):
             scaled = memories.beta * squared[k]
-            pulls[k] *= weight(memories.energy, scaled, n_seen, n_hidden)
-        total += pulls[k]
+            shares[k] *= weight(memories.energy, scaled, n_seen, n_hidden)
+        total += shares[k]
     for j in range(mean.shape[0]):
         mean[j] = state[j] if total == 0.0 else squared.dtype.type(0.0)
     if total > 0.0:
-        for k in range(pulls.shape[0]):
+        for k in range(shares.shape[0]):
             for j in range(mean.shape[0]):
-                mean[j] += pulls[k] / total * memories.centers[k, j]
+                mean[j] += shares[k] / total * memories.centers[k, j]
 
 
 @kernel
-def mean_of(state, memories, squared, pulls, mean):
+def mean_of(state, memories, squared, shares, mean):
     """Write the mean u of a state."""
     for k in range(squared.shape[0]):
         squared[k] = squared_distance(state, memories.centers[k])
-    mean_at(state, squared, state.dtype.type(0.0), memories, pulls, mean)
+    mean_at(state, squared, state.dtype.type(0.0), memories, shares, mean)
 
 
 @kernel
-def clamp(row, memories, state, moves, hidden, squared, pulls, mean):
-    """Start a row with holes: what is seen stays, what is not is where it is expected.
+def clamp(row, memories, state, moves, hidden, squared, shares, mean):
+    """Start at a row, with missing values replaced by what the memories expect.
 
-    Writes the state and what moves of it; of a row without holes everything does.
+    Writes the state, and 1 into `moves` for the coordinates that move: the missing
+    ones, or all if none is missing.
     """
     n_hidden = fill_zeros(row, state, moves, hidden)
     if n_hidden == 0:
         return
     seen_squares(state, moves, memories.centers, squared)
-    mean_at(state, squared, row.dtype.type(n_hidden), memories, pulls, mean)
+    mean_at(state, squared, row.dtype.type(n_hidden), memories, shares, mean)
     for j in range(row.shape[0]):
         moves[j] = row.dtype.type(1.0) - moves[j]
         if moves[j] > 0:
@@ -80,16 +81,16 @@ def clamp(row, memories, state, moves, hidden, squared, pulls, mean):
 @allocating
 def trajectory(rows, memories, dynamics, out):
     """Write the states v(0) = x, ..., v(T) into out (n_rows, T + 1, n_features)."""
-    squared, pulls = np.empty((2, memories.centers.shape[0]), rows.dtype)
+    squared, shares = np.empty((2, memories.centers.shape[0]), rows.dtype)
     mean, moves = np.empty(rows.shape[1], rows.dtype), dynamics.moves.copy()
     hidden = np.empty(rows.shape[1], np.int64)
     for i in range(rows.shape[0]):
         out[i, 0] = rows[i]
         if dynamics.holes:
-            clamp(rows[i], memories, out[i, 0], moves, hidden, squared, pulls, mean)
+            clamp(rows[i], memories, out[i, 0], moves, hidden, squared, shares, mean)
         for t in range(dynamics.n_steps):
             state = out[i, t]
-            mean_of(state, memories, squared, pulls, mean)
+            mean_of(state, memories, squared, shares, mean)
             for j in range(rows.shape[1]):
                 step = dynamics.step_size * moves[j]
                 out[i, t + 1, j] = state[j] + step * (mean[j] - state[j])
@@ -109,8 +110,9 @@ def retrieve(rows, memories, dynamics, out):
 def rest(rows, memories, dynamics, tolerance, out, shift):
     """Write the states when they rest, or after T steps, into out (n_rows, n_features).
 
-    A row rests once u - v is no longer than `tolerance`; its last length goes into
-    shift (n_rows,). Inner products would cancel to more than a small tolerance.
+    A row is at rest once the length of u - v is at most `tolerance`; the last length is
+    written into shift (n_rows,). Distances are computed from differences, as the
+    rounding error of inner products can exceed a small tolerance.
     """
     if dynamics.holes:
         rest_with_holes(rows, memories, dynamics, tolerance, out, shift)
@@ -119,41 +121,46 @@ def rest(rows, memories, dynamics, tolerance, out, shift):
 
 
 def _settle(rows, memories, dynamics, tolerance, by_products, out, shift):
+    """Call `settle` with the room and the form of the memories that it needs."""
     centers = padded_matrix(memories.centers)
     matrix, start = centers, np.zeros(len(centers), centers.dtype)
     if by_products:
         matrix, start = expanded(memories)
     network = by_products, matrix, start, np.ascontiguousarray(centers.T)
-    n_clusters, n_features = centers.shape
-    here = Room(
-        *aligned_zeros((2, 1, n_features, LANES), centers.dtype),
-        *aligned_zeros((2, 1, n_clusters, LANES), centers.dtype),
-        *aligned_zeros((5, LANES), centers.dtype),
-        np.zeros(n_features, centers.dtype),
-    )
+    here = Room.empty(centers)
     settle(rows, memories, network, dynamics, tolerance, here, out, shift)
 
 
 class Room(NamedTuple):
-    """Room for a tile of states and for what is known of them."""
+    """Room for a tile of states and for intermediate results."""
 
     state: np.ndarray  # (1, D, LANES)
-    means: np.ndarray  # (1, D, LANES)
-    pulls: np.ndarray  # (1, K, LANES)
+    means: np.ndarray  # (1, D, LANES) the mean u, times `total`
+    shares: np.ndarray  # (1, K, LANES) the weights of the memories in u, times `total`
     distances: np.ndarray  # (1, K, LANES) squared
-    step: np.ndarray  # (LANES,)
-    moved: np.ndarray  # (LANES,)
-    largest: np.ndarray  # (LANES,)
-    total: np.ndarray  # (LANES,)
-    squared: np.ndarray  # (LANES,)
+    step: np.ndarray  # (LANES,) the step size, 0 once a lane is at rest
+    moved: np.ndarray  # (LANES,) the length of the last u - v
+    largest: np.ndarray  # (LANES,) logit
+    total: np.ndarray  # (LANES,) sum of the shares
+    squared: np.ndarray  # (LANES,) |u - v|^2
     zeros: np.ndarray  # (D,)
+
+    @classmethod
+    def empty(cls, centers):
+        """Room for states among these centers, which are padded."""
+        n_clusters, n_features = centers.shape
+        state, means = aligned_zeros((2, 1, n_features, LANES), centers.dtype)
+        shares, distances = aligned_zeros((2, 1, n_clusters, LANES), centers.dtype)
+        lanes = aligned_zeros((5, LANES), centers.dtype)
+        zeros = np.zeros(n_features, centers.dtype)
+        return cls(state, means, shares, distances, *lanes, zeros)
 
 
 @kernel
 def settle(rows, memories, network, dynamics, tolerance, here, out, shift):
-    """Write the states where they rest, and the lengths of their last moves."""
+    """Write the states at rest, and the last lengths of u - v."""
     by_products, matrix, start, transposed = network
-    state, p, step, moved = here.state, here.pulls, here.step, here.moved
+    state, p, step, moved = here.state, here.shares, here.step, here.moved
     n_rows, n_clusters = rows.shape[0], memories.log_weights.shape[0]
     for first in range(0, n_rows, LANES):
         fill_tile(rows, first, n_rows - 1, state[0])
@@ -194,7 +201,7 @@ def keep(values, out):
 
 @inner_lanewise
 def weigh(distances, memories, p, total, step, moved):
-    """Multiply by the weights of the energy; a lane without any stays where it is."""
+    """Multiply by the IRLS weights; a lane in which all become 0 stops moving."""
     zero, one = p.dtype.type(0.0), p.dtype.type(1.0)
     for lane in range(LANES):
         total[lane] = zero
@@ -211,9 +218,9 @@ def weigh(distances, memories, p, total, step, moved):
 
 @inner
 def move(state, moves, here):
-    """Take a step; write the length of u - v of each lane that has not come to rest.
+    """Take a step; write the length of u - v of each lane that is not at rest.
 
-    The mean u is the mean of `here` over its total.
+    The mean u is ``here.means / here.total``.
     """
     sums, step, total, squared = here.means[0], here.step, here.total, here.squared
     moved = here.moved
@@ -231,17 +238,17 @@ def move(state, moves, here):
 
 @allocating
 def rest_with_holes(rows, memories, dynamics, tolerance, out, shift):
-    """`rest`, where what is seen of a row with holes is clamped."""
-    squared, pulls = np.empty((2, memories.centers.shape[0]), rows.dtype)
+    """`rest` for rows with missing values, of which the seen coordinates are fixed."""
+    squared, shares = np.empty((2, memories.centers.shape[0]), rows.dtype)
     mean, moves = np.empty(rows.shape[1], rows.dtype), dynamics.moves.copy()
     hidden = np.empty(rows.shape[1], np.int64)
     for i in range(rows.shape[0]):
         state = out[i]
         state[:] = rows[i]
-        clamp(rows[i], memories, state, moves, hidden, squared, pulls, mean)
+        clamp(rows[i], memories, state, moves, hidden, squared, shares, mean)
         shift[i] = np.inf
         for _ in range(dynamics.n_steps):
-            mean_of(state, memories, squared, pulls, mean)
+            mean_of(state, memories, squared, shares, mean)
             moved = rows.dtype.type(0.0)
             for j in range(rows.shape[1]):
                 difference = moves[j] * (mean[j] - state[j])

@@ -1,9 +1,9 @@
-"""exp and log that LLVM can run on many lanes at once, for float32 and float64.
+"""exp and log that LLVM can vectorise, for float32 and float64.
 
-`math.exp` is a call for every number. These are a few multiplications: what is left of
-the argument after a power of 2 is taken out goes into a short series, and the power is
-written into the bits of the exponent. Relative errors are of the size of the dtype's
-resolution.
+`math.exp` is a function call for every number. Here exp is a few multiplications: a
+power of 2 is taken out of the result and written into the bits of the exponent, and
+what remains of the argument goes into a short series. Relative errors are of the size
+of the dtype's resolution.
 """
 
 import math
@@ -15,40 +15,54 @@ from numba.extending import overload
 
 from ...energies.elementary import exp, log, log1p, sqrt
 
-# Not `reassoc`, which would undo the rounding that both functions live by.
+# Without `reassoc`, which would remove the intended rounding from both functions.
 STRICT = {"fastmath": {"contract", "nsz"}, "error_model": "numpy"}
 
 
 class Format(NamedTuple):
-    """How a floating dtype is stored, and how long its series have to be."""
+    """How a floating dtype is stored, and the series that reach its resolution."""
 
     number: type
     integer: type
     fraction: int  # bits of the fraction
     bias: int  # of the exponent
-    least: float  # below it, exp is less than all normal numbers
-    log_2: tuple  # log(2) in two parts, of which the first has few bits
+    least: float  # below it, exp is less than all normal numbers and becomes 0
+    log_2: tuple  # log(2) as a sum of two numbers, the first of which has few bits
     exp_series: tuple  # coefficients of exp, the highest power first
     log_series: tuple  # and of atanh(s) / s, in powers of s^2
 
 
 def _format(number, integer, fraction, least, log_2, n_exp, n_log):
-    bias = 2 ** (np.dtype(number).itemsize * 8 - fraction - 2) - 1
     return Format(
-        *(number, integer, fraction, bias),
-        *(number(least), tuple(number(part) for part in log_2)),
-        tuple(number(1 / math.factorial(n)) for n in range(n_exp, -1, -1)),
-        tuple(number(1 / (2 * n + 1)) for n in range(n_log, -1, -1)),
+        number=number,
+        integer=integer,
+        fraction=fraction,
+        bias=2 ** (np.dtype(number).itemsize * 8 - fraction - 2) - 1,
+        least=number(least),
+        log_2=tuple(number(part) for part in log_2),
+        exp_series=tuple(number(1 / math.factorial(n)) for n in range(n_exp, -1, -1)),
+        log_series=tuple(number(1 / (2 * n + 1)) for n in range(n_log, -1, -1)),
     )
 
 
 FORMATS = {
     types.float32: _format(
-        np.float32, np.int32, 23, -87.0, (0.693359375, -2.1219444005469057e-4), 7, 5
+        np.float32,
+        np.int32,
+        fraction=23,
+        least=-87.0,
+        log_2=(0.693359375, -2.1219444005469057e-4),
+        n_exp=7,
+        n_log=5,
     ),
     types.float64: _format(
-        *(np.float64, np.int64, 52, -708.0),
-        *((0.6931471803691238, 1.9082149292705877e-10), 13, 10),
+        np.float64,
+        np.int64,
+        fraction=52,
+        least=-708.0,
+        log_2=(0.6931471803691238, 1.9082149292705877e-10),
+        n_exp=13,
+        n_log=10,
     ),
 }
 
@@ -57,7 +71,8 @@ FORMATS = {
 def _exp(x):
     number, integer, fraction, bias, least, log_2, series, _ = FORMATS[x]
     per_2, (high, low) = number(1 / math.log(2)), log_2
-    # Added and taken away again it rounds, and leaves the integer in the low bits.
+    # Adding this number and subtracting it again rounds to an integer, and the sum has
+    # that integer in its low bits.
     rounder = number(1.5 * 2**fraction)
     bias = integer(bias)
 

@@ -1,7 +1,7 @@
-"""Energies in kernels: numba chooses what to compile by the type of the energy.
+"""Energies in kernels: numba chooses the code to compile by the type of the energy.
 
-A kernel calls `log_kernel` and `weight` of whatever energy is among its memories, and
-is compiled with that one and without the others.
+A kernel calls `log_kernel` and `weight` of the energy in its `Memories`, and is
+compiled with that energy only.
 """
 
 from numba.extending import overload
@@ -9,17 +9,17 @@ from numba.extending import overload
 from ...energies import Gaussian
 from ._jit import LANEWISE
 
-# What numba chooses by the type of an energy, and LLVM makes a part of the kernel.
+# Options of functions that numba selects by the type of an energy and LLVM inlines.
 CHOSEN = LANEWISE | {"forceinline": True}
 
 
 def log_kernel(self, scaled, n_seen, n_hidden):
-    """Log density at a scaled squared distance, but for the normaliser."""
+    """Log density at a scaled squared distance, without the normaliser."""
     return self.log_kernel(scaled, n_seen, n_hidden)
 
 
 def weight(self, scaled, n_seen, n_hidden):
-    """Minus the slope of `log_kernel`: how much a row weighs in learning."""
+    """The IRLS weight of a row in learning: minus the slope of `log_kernel`."""
     return self.weight(scaled, n_seen, n_hidden)
 
 
@@ -34,7 +34,7 @@ def _weight(self, scaled, n_seen, n_hidden):
 
 
 def weighs(self):
-    """Whether rows weigh differently, depending on how far they are."""
+    """Whether IRLS weights depend on the distance; those of the Gaussian are all 1."""
     return not isinstance(self, Gaussian)
 
 

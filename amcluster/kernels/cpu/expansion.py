@@ -1,7 +1,7 @@
 """Gaussian logits by inner products: |x - c|^2 = |x|^2 - 2 c . x + |c|^2.
 
-|x|^2 is the same for all memories, and the rest is one matrix product, the logits
-already. But inner products cancel where differences would not.
+|x|^2 is the same for all memories and can be left out, so one matrix product gives the
+logits. But this form loses digits to cancellation where differences would not.
 """
 
 import numpy as np
@@ -9,14 +9,14 @@ import numpy as np
 from ...energies import Gaussian
 from .tiles import padded_matrix
 
-# What that may cost, in nats.
+# The largest error of a logit that is accepted for this, in nats.
 LOGIT_ERROR = 1e-3
 
 
 def expands(memories):
-    """Whether squared distances are expanded: the one place where it is said.
+    """Whether squared distances are expanded: the only place that decides.
 
-    It does not depend on the rows, so that it is the same for all blocks.
+    The answer does not depend on the rows, so it is the same for all blocks.
     """
     if not isinstance(memories.energy, Gaussian):
         return False
@@ -26,9 +26,9 @@ def expands(memories):
 
 
 def expanded(memories):
-    """A padded matrix, and what is added to its products with a row.
+    """A padded matrix, and the constants to add to its products with a row.
 
-    ``log w_k - beta |c_k|^2 + 2 beta c_k . x`` are the logits but for -beta |x|^2.
+    ``log w_k - beta |c_k|^2 + 2 beta c_k . x`` are the logits without -beta |x|^2.
     """
     centers = padded_matrix(memories.centers)
     start = np.zeros(len(centers), centers.dtype)

@@ -1,4 +1,4 @@
-"""The E-step: what the closed-form M-step needs of the rows."""
+"""The E-step: the sums over rows that the closed-form M-step needs."""
 
 from typing import NamedTuple
 
@@ -20,54 +20,60 @@ from .tiles import (
     times,
 )
 
-# Rows that are so few are projected one by one, not as lanes.
+# Up to this many rows are projected one by one instead of as lanes.
 FEW = 16
 
 
 class Room(NamedTuple):
-    """Room for a tile of rows and for what is made of it."""
+    """Room for a tile of rows and for intermediate results."""
 
     tile: np.ndarray  # (1, D, LANES)
     squared: np.ndarray  # (1, K, LANES)
     p: np.ndarray  # (1, K, LANES)
     evidence: np.ndarray  # (1, LANES)
     total: np.ndarray  # (1, LANES)
-    w: np.ndarray  # (1, LANES) in float64
-    of_row: np.ndarray  # (1, LANES) in float64
+    w: np.ndarray  # (1, LANES) float64
+    of_row: np.ndarray  # (1, LANES) float64
+
+    @classmethod
+    def empty(cls, centers, n_clusters):
+        """Room for rows that are compared with these centers, which are padded."""
+        tile = aligned_zeros((1, centers.shape[1], LANES), centers.dtype)
+        squared, p = room(tile, n_clusters), room(tile, n_clusters)
+        of_dtype = aligned_zeros((2, 1, LANES), centers.dtype)
+        return cls(tile, squared, p, *of_dtype, *aligned_zeros((2, 1, LANES), float))
 
 
 class Sums(NamedTuple):
     """Sums over rows, in float64."""
 
     counts: np.ndarray  # (K,) of w p
-    pulls: np.ndarray  # (K,) of u
+    weights: np.ndarray  # (K,) of u
     of_x: np.ndarray  # (K, D) of u x, padded
 
 
 def expectation(rows, weights, memories, pulled):
-    """Sums over rows of the posterior p and of the pulled weight u = w p g.
+    """Sums over rows of the posterior p and of u = w p g, with the IRLS weight g.
 
     Writes sum_k u_nk into pulled (n_rows,). Returns the weighted sum of the log
     evidence, the sums of w p and of u (K,), of u x (K, D), and of u |x - center|^2.
     """
     n_clusters, n_features = memories.centers.shape
     centers = padded_matrix(memories.centers)
-    tile = aligned_zeros((1, centers.shape[1], LANES), rows.dtype)
-    here = Room(
-        *(tile, room(tile, n_clusters), room(tile, n_clusters)),
-        *aligned_zeros((2, 1, LANES), rows.dtype),
-        *aligned_zeros((2, 1, LANES), float),
+    here = Room.empty(centers, n_clusters)
+    sums = Sums(
+        counts=aligned_zeros((n_clusters,), float),
+        weights=aligned_zeros((n_clusters,), float),
+        of_x=aligned_zeros(centers.shape, float),
     )
-    shapes = (n_clusters,), (n_clusters,), centers.shape
-    sums = Sums(*(aligned_zeros(shape, float) for shape in shapes))
     evidence, scatter = expect(rows, weights, memories, centers, here, sums, pulled)
     of_x = sums.of_x[:n_clusters, :n_features]
-    return evidence, sums.counts, sums.pulls, of_x, scatter
+    return evidence, sums.counts, sums.weights, of_x, scatter
 
 
 @kernel
 def expect(rows, weights, memories, centers, here, sums, pulled):
-    """Add to the sums; return those of w times the evidence and u |x - center|^2."""
+    """Add to the sums; return the sums of w log evidence and of u |x - center|^2."""
     n_clusters = memories.log_weights.shape[0]
     tile, squared, p, evidence, summed, w, of_row = here
     total, total_squares = 0.0, 0.0
@@ -81,7 +87,7 @@ def expect(rows, weights, memories, centers, here, sums, pulled):
         to_posteriors(p, n_clusters, evidence, summed[0])
         for lane in range(LANES):
             total += w[0, lane] * evidence[0, lane]
-        total_squares += pull_lanes(squared[0], p[0], w[0], memories, sums, of_row[0])
+        total_squares += weigh_lanes(squared[0], p[0], w[0], memories, sums, of_row[0])
         add_products(p, tile, sums.of_x)
         for lane in range(min(rows.shape[0] - start, LANES)):
             pulled[start + lane] = of_row[0, lane]
@@ -89,14 +95,17 @@ def expect(rows, weights, memories, centers, here, sums, pulled):
 
 
 @part
-def pull_lanes(squared, p, w, memories, sums, of_row):
-    """Turn posteriors into u; add to its sums; return that of u |x - center|^2."""
+def weigh_lanes(squared, p, w, memories, sums, of_row):
+    """Turn posteriors into u and add to its sums; return the sum of u |x - center|^2.
+
+    Writes the sum of u over the memories into of_row.
+    """
     total_squares, none = 0.0, squared.dtype.type(0.0)
     for lane in range(LANES):
         of_row[lane] = 0.0
     for k in range(sums.counts.shape[0]):
         squares, posteriors = squared[k], p[k]
-        count, pulled_by, square = 0.0, 0.0, 0.0
+        count, total, square = 0.0, 0.0, 0.0
         for lane in range(LANES):
             share = w[lane] * posteriors[lane]
             scaled = memories.beta * squares[lane]
@@ -104,16 +113,16 @@ def pull_lanes(squared, p, w, memories, sums, of_row):
             posteriors[lane] = u
             of_row[lane] += u
             count += share
-            pulled_by += u
+            total += u
             square += u * squares[lane]
         sums.counts[k] += count
-        sums.pulls[k] += pulled_by
+        sums.weights[k] += total
         total_squares += square
     return total_squares
 
 
 def project(rows, memories, matrix, out):
-    """Write rows @ matrix into `out`: no row depends on the others."""
+    """Write rows @ matrix into `out`; the result of a row is the same in any block."""
     if len(rows) <= FEW:
         project_few(rows, matrix, out)
     else:
@@ -122,10 +131,10 @@ def project(rows, memories, matrix, out):
 
 @lanewise
 def project_few(rows, matrix, out):
-    """As `product`, to the bit, for rows that would leave most lanes of a tile empty.
+    """As `product`, to the bit, for so few rows that most lanes would be empty.
 
-    Columns of the matrix are the lanes here. Each sum goes over the features in the
-    same order, with one rounding a feature.
+    Columns of the matrix take the place of lanes. Each sum runs over the features in
+    the same order, with one rounding per feature.
     """
     for i in range(rows.shape[0]):
         row, sums = rows[i], out[i]

@@ -1,16 +1,16 @@
-"""The dynamics in the space of memories: T steps for the price of one.
+"""The dynamics by inner products (a Gram matrix): T steps cost about as much as one.
 
 The state never leaves the span of the row x and the memories: over the coordinates
-that move it is ``v(t) = c_t x + sum_k alpha_tk center_k``. With the inner products of
-the row with the memories, and those G of the memories with each other, a step is one
-product with G, whatever the number of features::
+that move it is ``v(t) = c_t x + sum_k alpha_tk center_k``. Given the inner products of
+the row with the memories, and the Gram matrix G of the memories, a step is one product
+with G, whatever the number of features::
 
     a_k = log w_k - beta (|center_k|^2 - 2 (c_t x . center_k + (G alpha_t)_k))
     alpha <- (1 - step) alpha + step softmax(a),    c <- (1 - step) c
 
-The part of x that does not move, where there is one, adds its own inner products. In
-data space a step costs two passes over all features of all memories, so that this pays
-where the memories are not many more than the features.
+If some coordinates do not move, their inner products are added. In data space a step
+costs two passes over all features of all memories, so this is faster unless there are
+many more memories than features.
 """
 
 import math
@@ -36,9 +36,9 @@ from .tiles import (
 
 
 def pays(memories, dynamics):
-    """Whether to go through the space of memories: the one place where it is said.
+    """Whether the dynamics by inner products are used: the only place that decides.
 
-    It does not depend on the rows, so that it is the same for all blocks.
+    The answer does not depend on the rows, so it is the same for all blocks.
     """
     n_clusters, n_features = memories.centers.shape
     few = dynamics.n_steps > 1 and 2 * n_clusters <= 3 * n_features
@@ -46,20 +46,23 @@ def pays(memories, dynamics):
 
 
 class Network(NamedTuple):
-    """What the dynamics need of memories, padded; m: what moves, f: what does not."""
+    """What the dynamics need of memories, padded.
+
+    In names, m are the coordinates that move and f those that are fixed.
+    """
 
     n_clusters: int
     log_weights: np.ndarray  # (K,)
     beta: np.floating
     centers_m: np.ndarray  # (K, D) the centers, 0 where the state does not move
     centers_f: np.ndarray  # (K, D) the centers, 0 where it does
-    between: np.ndarray  # (K, K) G: inner products over what moves
+    between: np.ndarray  # (K, K) G: inner products over the coordinates that move
     norms: np.ndarray  # (K,) |center|^2
-    first_norms: np.ndarray  # (K,) over what the first step sees
+    first_norms: np.ndarray  # (K,) the same over the coordinates the first step sees
     moves: np.ndarray  # (D, 1) 1 where the state moves
-    steps: np.ndarray  # (T,) their sizes
-    growth: np.floating  # of an adjoint, beyond which it is damped
-    sees: bool  # whether the first step sees what moves
+    steps: np.ndarray  # (T,) step sizes
+    growth: np.floating  # an adjoint that grows by more than this factor is damped
+    sees: bool  # whether the first step sees any coordinate that moves
     all_moves: bool
     zeros: np.ndarray  # (max(K, D),)
 
@@ -72,11 +75,20 @@ class Network(NamedTuple):
         steps[0] = dynamics.first_step_size
         centers_m = centers * moves
         return cls(
-            *(len(memories.log_weights), memories.log_weights, memories.beta),
-            *(centers_m, centers - centers_m, inner_products(centers_m, centers_m)),
-            *(np.square(centers).sum(axis=1), (np.square(centers) * seen).sum(axis=1)),
-            *(moves[:, None], steps, dynamics.growth, bool((seen * moves).any())),
-            *(bool(dynamics.moves.all()), np.zeros(max(centers.shape), centers.dtype)),
+            n_clusters=len(memories.log_weights),
+            log_weights=memories.log_weights,
+            beta=memories.beta,
+            centers_m=centers_m,
+            centers_f=centers - centers_m,
+            between=inner_products(centers_m, centers_m),
+            norms=np.square(centers).sum(axis=1),
+            first_norms=(np.square(centers) * seen).sum(axis=1),
+            moves=moves[:, None],
+            steps=steps,
+            growth=dynamics.growth,
+            sees=bool((seen * moves).any()),
+            all_moves=bool(dynamics.moves.all()),
+            zeros=np.zeros(max(centers.shape), centers.dtype),
         )
 
 
@@ -87,44 +99,46 @@ def inner_products(left, right):
     return np.ascontiguousarray(out.T)
 
 
-class Way(NamedTuple):
-    """The way of a tile of rows, as coefficients of the memories.
+class Path(NamedTuple):
+    """The path of a tile of rows, as coefficients of the memories.
 
-    Of S steps that are kept, step t is found under t modulo S.
+    S steps are kept; step t is stored at index t modulo S.
     """
 
-    of_m: np.ndarray  # (1, K, LANES) x . center over what moves
-    of_f: np.ndarray  # (1, K, LANES) and over what does not
-    alphas: np.ndarray  # (S + 1, 1, K, LANES), under t modulo S + 1
+    of_m: np.ndarray  # (1, K, LANES) x . center over the coordinates that move
+    of_f: np.ndarray  # (1, K, LANES) and over those that do not
+    alphas: np.ndarray  # (S + 1, 1, K, LANES), at index t modulo S + 1
     posteriors: np.ndarray  # (S, 1, K, LANES)
     rests: np.ndarray  # (T + 1,) c_t
-    of_lanes: np.ndarray  # (3, LANES) room for three numbers a lane
+    of_lanes: np.ndarray  # (3, LANES) room for three numbers per lane
 
     @classmethod
     def empty(cls, network, n_steps):
-        """Room for a way, of which so many steps are kept."""
+        """Room for a path of which so many steps are kept."""
         dtype, shape = network.steps.dtype, (1, len(network.between), LANES)
+        rests = np.append(dtype.type(1), np.cumprod(1 - network.steps))
         return cls(
-            *(aligned_zeros(shape, dtype), aligned_zeros(shape, dtype)),
-            aligned_zeros((n_steps + 1, *shape), dtype),
-            aligned_zeros((n_steps, *shape), dtype),
-            np.append(dtype.type(1), np.cumprod(1 - network.steps)).astype(dtype),
-            aligned_zeros((3, LANES), dtype),
+            of_m=aligned_zeros(shape, dtype),
+            of_f=aligned_zeros(shape, dtype),
+            alphas=aligned_zeros((n_steps + 1, *shape), dtype),
+            posteriors=aligned_zeros((n_steps, *shape), dtype),
+            rests=rests.astype(dtype),
+            of_lanes=aligned_zeros((3, LANES), dtype),
         )
 
 
 @part
-def run(tiles, network, way):
-    """Fill the way of a tile."""
+def run(tiles, network, path):
+    """Compute the path of a tile."""
     n_clusters, one = network.n_clusters, tiles.dtype.type(1.0)
-    of_m, of_f, alphas, posteriors = way.of_m, way.of_f, way.alphas, way.posteriors
+    of_m, of_f, alphas, posteriors = path.of_m, path.of_f, path.alphas, path.posteriors
     n_kept, zero = alphas.shape[0], tiles.dtype.type(0.0)
-    largest, total = way.of_lanes[0], way.of_lanes[1]
+    largest, total = path.of_lanes[0], path.of_lanes[1]
     product(network.centers_m, network.zeros, tiles, of_m)
     if not network.all_moves:
         product(network.centers_f, network.zeros, tiles, of_f)
     for t in range(network.steps.shape[0]):
-        rest, norms, step = way.rests[t], network.norms, network.steps[t]
+        rest, norms, step = path.rests[t], network.norms, network.steps[t]
         if t == 0:
             norms = network.first_norms
             rest = rest if network.sees else zero
@@ -152,11 +166,11 @@ def run(tiles, network, way):
 
 
 @part
-def change(tiles, network, transposed, way, out):
-    """Write v(T) - x over what moves, 0 elsewhere."""
-    alpha = way.alphas[network.steps.shape[0] % way.alphas.shape[0]]
+def change(tiles, network, transposed, path, out):
+    """Write v(T) - x over the coordinates that move, 0 elsewhere."""
+    alpha = path.alphas[network.steps.shape[0] % path.alphas.shape[0]]
     product(transposed, network.zeros, alpha, out)
-    less = way.rests[-1] - tiles.dtype.type(1.0)
+    less = path.rests[-1] - tiles.dtype.type(1.0)
     for j in range(tiles.shape[1]):
         factor, values, rows = less * network.moves[j, 0], out[0, j], tiles[0, j]
         for lane in range(LANES):
@@ -165,7 +179,7 @@ def change(tiles, network, transposed, way, out):
 
 @lanewise
 def weighted_square(values, w, of_lane):
-    """The weighted sum of the squares of all values, by way of those of each lane."""
+    """The weighted sum of squares of all values; of_lane gets those of each lane."""
     total = 0.0
     for tile in range(values.shape[0]):
         for lane in range(LANES):
@@ -181,7 +195,7 @@ def weighted_square(values, w, of_lane):
 
 @part
 def to_limits(squares, w, growth):
-    """Turn |v(T) - x|^2 into what |g|^2 may become."""
+    """Turn |v(T) - x|^2 into the largest |g|^2 that is not damped."""
     for lane in range(LANES):
         longest = growth * (w[lane] + w[lane])
         squares[lane] *= longest * longest
@@ -189,29 +203,29 @@ def to_limits(squares, w, growth):
 
 @part
 def damp(squared, limit, damping):
-    """Write what brings lengths back to their limits: 1, or less than that."""
+    """Write the factors, at most 1, that bring lengths back to their limits."""
     for lane in range(LANES):
         ratio = math.sqrt(limit[lane] / squared[lane])
         damping[lane] = ratio if squared[lane] > limit[lane] else 1.0
 
 
 def retrieve(rows, memories, dynamics, out):
-    """`dynamics.retrieve` through the space of memories."""
+    """`dynamics.retrieve` by inner products."""
     follow(rows, np.ones(len(rows)), *_outset(memories, dynamics, 1), out)
 
 
 def loss(rows, weights, memories, dynamics):
-    """`reconstruction.reconstruction_loss` through the space of memories."""
+    """`reconstruction.reconstruction_loss` by inner products."""
     return (follow(rows, weights, *_outset(memories, dynamics, 1), rows[:0]),)
 
 
 def _outset(memories, dynamics, n_kept):
-    """The network, its memories as columns, and room for a tile and for its way."""
+    """The network, its memories as columns, and room for a tile and for its path."""
     network = Network.of(memories, dynamics)
     transposed = np.ascontiguousarray(network.centers_m.T)
     tile = aligned_zeros((2, 1, len(transposed), LANES), transposed.dtype)
     tile = Tile(*tile, *np.ones((2, 1, LANES)), *np.ones((3, LANES)))
-    return network, transposed, tile, Way.empty(network, n_kept)
+    return network, transposed, tile, Path.empty(network, n_kept)
 
 
 class Tile(NamedTuple):
@@ -219,21 +233,21 @@ class Tile(NamedTuple):
 
     rows: np.ndarray  # (1, D, LANES)
     ends: np.ndarray  # (1, D, LANES)
-    weights: np.ndarray  # (1, LANES) in float64, as those below
+    weights: np.ndarray  # (1, LANES) float64, like all fields below
     ones: np.ndarray  # (1, LANES)
     squares: np.ndarray  # (LANES,) |v(T) - x|^2, then the limit of |g|^2
     squared: np.ndarray  # (LANES,) |g|^2
-    far: np.ndarray  # (LANES,) |x|^2 over what moves
+    far: np.ndarray  # (LANES,) |x|^2 over the coordinates that move
 
 
 @kernel
-def follow(rows, weights, network, transposed, tile, way, out):
-    """Write v(T) of as many rows as `out` has; return the sum of w |v(T) - x|^2."""
+def follow(rows, weights, network, transposed, tile, path, out):
+    """Write v(T) for as many rows as `out` has; return the sum of w |v(T) - x|^2."""
     loss = 0.0
     for start in range(0, rows.shape[0], LANES):
         take(rows, weights, start, tile.rows, tile.weights)
-        run(tile.rows, network, way)
-        change(tile.rows, network, transposed, way, tile.ends)
+        run(tile.rows, network, path)
+        change(tile.rows, network, transposed, path, tile.ends)
         loss += weighted_square(tile.ends, tile.weights, tile.squares)
         for j in range(tile.rows.shape[1]):
             for lane in range(LANES):
@@ -243,56 +257,61 @@ def follow(rows, weights, network, transposed, tile, way, out):
 
 
 class Back(NamedTuple):
-    """The way back of a tile: all (1, K, LANES)."""
+    """The adjoint of a tile: all (1, K, LANES)."""
 
     gamma: np.ndarray  # the gradient with respect to the state is e x + M^T gamma
-    z: np.ndarray  # and its inner products with the centers
-    r: np.ndarray
-    p: np.ndarray  # part of x, where it moves, in the gradient of the centers
+    z: np.ndarray  # inner products of that gradient with the centers
+    r: np.ndarray  # as in `reconstruction`
+    p: np.ndarray  # coefficients of x in the gradient of the centers, where x moves
     q: np.ndarray  # and where it does not
 
 
 class Slopes(NamedTuple):
-    """Sums over rows of what the gradient is made of, in float64.
+    """Sums over rows from which the gradient is computed, in float64.
 
-    The gradient with respect to G, twice, is the sum over steps of ``step sigma
-    gamma^T + r alpha^T``. As alpha is a sum of earlier sigma, and gamma one of later r
-    and the last alpha, the second part is the transposed of the first but for `ends`.
+    Twice the gradient with respect to G is the sum over steps of ``step sigma gamma^T +
+    r alpha^T``. As alpha is a sum of earlier sigma, and gamma a sum of later r and the
+    last alpha, the second part is the transpose of the first, except for `ends`.
     """
 
     of_m: np.ndarray  # (K, D) sum of p x^T
     of_f: np.ndarray  # (K, D) sum of q x^T
     between: np.ndarray  # (K, K) sum of step sigma gamma^T over steps
-    ends: np.ndarray  # (K, K) sum of 2 w alpha alpha^T, of the last alpha
-    diagonal: np.ndarray  # (n_clusters,) what its diagonal has less
+    ends: np.ndarray  # (K, K) sum of 2 w alpha alpha^T, for the last alpha
+    diagonal: np.ndarray  # (n_clusters,) to be subtracted from the diagonal
     total: np.ndarray  # (n_clusters,) sum of r
 
 
 def gradient(rows, weights, memories, dynamics):
-    """`reconstruction.reconstruction_gradient` through the space of memories."""
+    """`reconstruction.reconstruction_gradient` by inner products."""
     outset = _outset(memories, dynamics, dynamics.n_steps)
-    network, _, _, way = outset
-    shape, n = network.centers_m.shape, network.n_clusters
-    slopes = Slopes(
-        *(aligned_zeros(shape, float) for _ in range(2)),
-        *(aligned_zeros(network.between.shape, float) for _ in range(2)),
-        *(aligned_zeros((n,), float) for _ in range(2)),
+    network, _, _, path = outset
+    shape, square = network.centers_m.shape, network.between.shape
+    shapes = Slopes(
+        of_m=shape,
+        of_f=shape,
+        between=square,
+        ends=square,
+        diagonal=(network.n_clusters,),
+        total=(network.n_clusters,),
     )
-    back = Back(*(aligned_zeros(way.of_m.shape, way.of_m.dtype) for _ in range(5)))
+    slopes = Slopes._make(aligned_zeros(shape, float) for shape in shapes)
+    of_m = path.of_m
+    back = Back._make(aligned_zeros(of_m.shape, of_m.dtype) for _ in Back._fields)
     loss = there_and_back(rows, weights, *outset, back, slopes)
     return loss, *gradients(slopes, memories, network)
 
 
 @kernel
-def there_and_back(rows, weights, network, transposed, tile, way, back, slopes):
-    """Take all rows forward and back, adding to the slopes; return the loss."""
+def there_and_back(rows, weights, network, transposed, tile, path, back, slopes):
+    """Run all rows forward and backward, adding to the slopes; return the loss."""
     loss = 0.0
     for start in range(0, rows.shape[0], LANES):
         take(rows, weights, start, tile.rows, tile.weights)
-        run(tile.rows, network, way)
-        change(tile.rows, network, transposed, way, tile.ends)
+        run(tile.rows, network, path)
+        change(tile.rows, network, transposed, path, tile.ends)
         loss += weighted_square(tile.ends, tile.weights, tile.squares)
-        go_back(tile, network, way, back, slopes)
+        go_back(tile, network, path, back, slopes)
         add_products(back.p, tile.rows, slopes.of_m)
         add_weighted(back.q, tile.ones, slopes.total)
         if not network.all_moves:
@@ -301,14 +320,32 @@ def there_and_back(rows, weights, network, transposed, tile, way, back, slopes):
 
 
 @part
-def go_back(tile, network, way, back, slopes):
+def go_back(tile, network, path, back, slopes):
     """The adjoint of `run`, damped as in `reconstruction`."""
-    (gamma, z, r, p, q), w, lanes = back, tile.weights[0], way.of_lanes
-    n_clusters, last = network.n_clusters, network.steps.shape[0]
-    zero, one = z.dtype.type(0.0), z.dtype.type(1.0)
-    e, mean, damping = lanes[0], lanes[1], lanes[2]
-    limit, squared, far = tile.squares, tile.squared, tile.far
-    to_limits(limit, w, network.growth)
+    e, mean, damping = path.of_lanes[0], path.of_lanes[1], path.of_lanes[2]
+    last, one = network.steps.shape[0], e.dtype.type(1.0)
+    start_back(tile, network, path, e, back)
+    add_products(back.gamma, path.alphas[last], slopes.ends)
+    for t in range(last - 1, -1, -1):
+        step, sigma, sees = network.steps[t], path.posteriors[t], t > 0 or network.sees
+        rest, left = path.rests[t] if sees else e.dtype.type(0.0), one - step
+        product(network.between, network.zeros, back.gamma, back.z)
+        to_inner_products(tile, network, step, sigma, path.of_m, e, mean, back)
+        damp(tile.squared, tile.squares, damping)
+        add_products(sigma, back.gamma, slopes.between)
+        through_posterior(network, sigma, rest, left, e, mean, damping, back)
+        if sees:
+            add_weighted(back.r, tile.ones, slopes.diagonal)
+        for lane in range(LANES):
+            e[lane] *= left
+
+
+@part
+def start_back(tile, network, path, e, back):
+    """Write the adjoint of v(T), its limit and |x|^2 over the coordinates that move."""
+    w, far, last = tile.weights[0], tile.far, network.steps.shape[0]
+    zero, one = e.dtype.type(0.0), e.dtype.type(1.0)
+    to_limits(tile.squares, w, network.growth)
     for lane in range(LANES):
         far[lane] = 0.0
     for j in range(network.moves.shape[0]):
@@ -316,51 +353,52 @@ def go_back(tile, network, way, back, slopes):
         for lane in range(LANES):
             far[lane] += network.moves[j, 0] * x[lane] * x[lane]
     for lane in range(LANES):
-        e[lane] = (w[lane] + w[lane]) * (way.rests[last] - one)
-    for k in range(n_clusters):
+        e[lane] = (w[lane] + w[lane]) * (path.rests[last] - one)
+    for k in range(network.n_clusters):
         for lane in range(LANES):
-            gamma[0, k, lane] = (w[lane] + w[lane]) * way.alphas[last, 0, k, lane]
-            p[0, k, lane] = q[0, k, lane] = zero
-    add_products(gamma, way.alphas[last], slopes.ends)
-    for t in range(last - 1, -1, -1):
-        step, sigma, sees = network.steps[t], way.posteriors[t], t > 0 or network.sees
-        rest, left = way.rests[t] if sees else zero, one - step
-        scale = network.beta + network.beta
-        product(network.between, network.zeros, gamma, z)
+            alpha = path.alphas[last, 0, k, lane]
+            back.gamma[0, k, lane] = (w[lane] + w[lane]) * alpha
+            back.p[0, k, lane] = back.q[0, k, lane] = zero
+
+
+@part
+def to_inner_products(tile, network, step, sigma, of_m, e, mean, back):
+    """Add the row's part to z; write its mean under sigma and |g|^2; scale sigma."""
+    squared, far = tile.squared, tile.far
+    for lane in range(LANES):
+        mean[lane], squared[lane] = e.dtype.type(0.0), far[lane] * e[lane] * e[lane]
+    for k in range(network.n_clusters):
+        slope, inner, prob = back.z[0, k], of_m[0, k], sigma[0, k]
+        weight = back.gamma[0, k]
         for lane in range(LANES):
-            mean[lane], squared[lane] = zero, far[lane] * e[lane] * e[lane]
-        for k in range(n_clusters):
-            slope, inner, prob = z[0, k], way.of_m[0, k], sigma[0, k]
-            weight = gamma[0, k]
-            for lane in range(LANES):
-                along = e[lane] * inner[lane]
-                slope[lane] += along
-                squared[lane] += np.float64(weight[lane]) * (slope[lane] + along)
-                mean[lane] += prob[lane] * slope[lane]
-                prob[lane] *= step
-        damp(squared, limit, damping)
-        add_products(sigma, gamma, slopes.between)
-        for k in range(n_clusters):
-            slope, prob, turn = z[0, k], sigma[0, k], r[0, k]
-            of_p, of_q, weight = p[0, k], q[0, k], gamma[0, k]
-            for lane in range(LANES):
-                pull = scale * damping[lane] * prob[lane]
-                turn[lane] = pull * (slope[lane] - mean[lane])
-                of_q[lane] += turn[lane]
-                of_p[lane] += e[lane] * prob[lane] + rest * turn[lane]
-                weight[lane] = left * weight[lane] + turn[lane]
-        if sees:
-            add_weighted(r, tile.ones, slopes.diagonal)
+            along = e[lane] * inner[lane]
+            slope[lane] += along
+            squared[lane] += np.float64(weight[lane]) * (slope[lane] + along)
+            mean[lane] += prob[lane] * slope[lane]
+            prob[lane] *= step
+
+
+@part
+def through_posterior(network, sigma, rest, left, e, mean, damping, back):
+    """Write r, and carry gamma, p and q one step back; sigma is scaled by the step."""
+    scale = network.beta + network.beta
+    for k in range(network.n_clusters):
+        slope, prob, turn = back.z[0, k], sigma[0, k], back.r[0, k]
+        of_p, of_q, weight = back.p[0, k], back.q[0, k], back.gamma[0, k]
         for lane in range(LANES):
-            e[lane] *= left
+            factor = scale * damping[lane] * prob[lane]
+            turn[lane] = factor * (slope[lane] - mean[lane])
+            of_q[lane] += turn[lane]
+            of_p[lane] += e[lane] * prob[lane] + rest * turn[lane]
+            weight[lane] = left * weight[lane] + turn[lane]
 
 
 def gradients(slopes, memories, network):
     """d centers (K, D) and d log_weights (K,)."""
     n_clusters, n_features = memories.centers.shape
     between = slopes.between + slopes.between.T - slopes.ends
-    numbers = np.arange(n_clusters)
-    between[numbers, numbers] -= slopes.diagonal
+    indices = np.arange(n_clusters)
+    between[indices, indices] -= slopes.diagonal
     transposed = np.ascontiguousarray(network.centers_m.T)
     through = inner_products(between.astype(transposed.dtype), transposed)
     moves, r = network.moves.T, slopes.total[:, None]

@@ -1,7 +1,6 @@
-"""How rows meet centers: in one of three ways, tile by tile.
+"""Pairwise squared distances of rows and centers, tile by tile, in one of three ways.
 
-Each way is a type of its own. A kernel is compiled with the way that it is given, and
-without the others.
+Each way is a type of its own, and a kernel is compiled only for the way it is given.
 """
 
 from typing import NamedTuple
@@ -20,36 +19,37 @@ from .tiles import (
     squares_of_seen,
 )
 
-# Rows meet centers along their features where these are so many, or so many times the
-# padded centers: it costs more to bring the rows into tiles.
+# Rows are read along their features, without copying them into tiles, if there are at
+# least MANY features or TIMES times as many as padded centers: then the copy would cost
+# more than it saves.
 MANY, TIMES = 128, 8
 
 
 class InTiles(NamedTuple):
-    """Rows become lanes."""
+    """Rows are copied into tiles, where they are lanes."""
 
     centers: np.ndarray  # (K, D) padded
     tile: np.ndarray  # (1, D, LANES) room for the rows
-    values: np.ndarray  # (1, K, LANES) and for their squared distances
+    values: np.ndarray  # (1, K, LANES) room for squared distances
 
 
 class AlongFeatures(NamedTuple):
-    """Four rows meet four centers, feature by feature."""
+    """Rows are read as they lie, four at a time with four centers, along features."""
 
     centers: np.ndarray  # (K, D) padded
     values: np.ndarray  # (1, K, LANES) room for squared distances
 
 
 class OfSeen(NamedTuple):
-    """Rows have holes, NaN, and what is seen is met."""
+    """As InTiles, over the coordinates that are not NaN."""
 
     centers: np.ndarray  # (K, D) padded
     tile: np.ndarray  # (1, D, LANES)
     values: np.ndarray  # (1, K, LANES) room for squared distances
 
 
-def meeting_of(centers, holes=False):
-    """Room for rows that meet these centers, in the way that costs least."""
+def pairs_with(centers, holes=False):
+    """Room for distances of rows from these centers, in the way that costs least."""
     n_features = centers.shape[1]
     centers = padded_matrix(centers)
     values = aligned_zeros((1, len(centers), LANES), centers.dtype)
@@ -59,36 +59,39 @@ def meeting_of(centers, holes=False):
     return OfSeen(centers, tile, values) if holes else InTiles(centers, tile, values)
 
 
-def meet(rows, start, meeting):
-    """Write the squared distances of the rows from `start` on into a tile."""
-    raise NotImplementedError  # numba compiles what `_meet` returns
+def write_distances(rows, start, pairs):
+    """Write the squared distances of the tile of rows from `start` on.
+
+    They go into ``pairs.values``.
+    """
+    raise NotImplementedError  # numba compiles what `_write_distances` returns
 
 
-@overload(meet, jit_options=CHOSEN)
-def _meet(rows, start, meeting):
-    return WAYS[meeting.instance_class]
+@overload(write_distances, jit_options=CHOSEN)
+def _write_distances(rows, start, pairs):
+    return WAYS[pairs.instance_class]
 
 
-def in_tiles(rows, start, meeting):
-    """`meet`, as InTiles."""
-    fill_tile(rows, start, rows.shape[0] - 1, meeting.tile[0])
-    squares(meeting.tile, meeting.centers, meeting.values)
+def in_tiles(rows, start, pairs):
+    """`write_distances`, as InTiles."""
+    fill_tile(rows, start, rows.shape[0] - 1, pairs.tile[0])
+    squares(pairs.tile, pairs.centers, pairs.values)
 
 
-def of_seen(rows, start, meeting):
-    """`meet`, as OfSeen."""
-    fill_tile(rows, start, rows.shape[0] - 1, meeting.tile[0])
-    squares_of_seen(meeting.tile, meeting.centers, meeting.values)
+def of_seen(rows, start, pairs):
+    """`write_distances`, as OfSeen."""
+    fill_tile(rows, start, rows.shape[0] - 1, pairs.tile[0])
+    squares_of_seen(pairs.tile, pairs.centers, pairs.values)
 
 
-def along_features(rows, start, meeting):
-    """`meet`, as AlongFeatures.
+def along_features(rows, start, pairs):
+    """`write_distances`, as AlongFeatures.
 
-    Rows that meet are a quarter of a tile apart: each of the four is one of many that
-    are read in the order in which they lie, which is what a processor expects.
+    The four rows read together are a quarter of a tile apart, so that each of the four
+    streams reads consecutive rows, which processors prefetch.
     """
     zero, last, apart = rows.dtype.type(0.0), rows.shape[0] - 1, LANES // 4
-    centers, values = meeting.centers, meeting.values[0]
+    centers, values = pairs.centers, pairs.values[0]
     for lane in range(apart):
         i0, i1 = start + lane, start + lane + apart
         i2, i3 = i1 + apart, i1 + 2 * apart
@@ -109,7 +112,7 @@ def along_features(rows, start, meeting):
 
 @inner
 def plus_four(totals, x, c):
-    """Four totals, to which the squared distances of x from four numbers are added."""
+    """Four totals, increased by the squared differences of x and four numbers."""
     p, q, r, s = x - c[0], x - c[1], x - c[2], x - c[3]
     return totals[0] + p * p, totals[1] + q * q, totals[2] + r * r, totals[3] + s * s
 

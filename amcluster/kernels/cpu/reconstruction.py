@@ -1,7 +1,7 @@
 """The reconstruction loss sum_n w_n |m * (x_n - v_n(T))|^2 and its gradient.
 
-The gradient goes back through the T steps by hand (the adjoint): with g the gradient
-with respect to v(t+1), and the posterior p, its mean u and the state v of step t,
+The gradient is the adjoint of the T steps, written by hand: with g the gradient with
+respect to v(t+1), and the posterior p, its mean u and the state v of step t,
 
     h = step * m * g
     r_k = 2 beta p_k (center_k - u) . h
@@ -10,16 +10,16 @@ with respect to v(t+1), and the posterior p, its mean u and the state v of step 
     g <- g - h + sum_k r_k center_k
 
 where the sum of the r_k is 0. Only the coordinates the step sees enter v - center_k.
-The holes of a row, NaN, are not seen by the first step, which puts the state where the
-memories expect it, and are not judged.
+Missing values (NaN) are not seen by the first step, which replaces them by what the
+memories expect, and they do not count in the loss.
 
-Between two memories the loss of a row does not slope, it jumps: g grows with every step
-back, to thousands of times its length, and one row in a hundred thousand turns the sum
-over all rows. So where g is longer than `growth` times what it was at v(T), over the
-coordinates that move, r counts as that of a g of this length: it is damped by the ratio
-of the two. What is returned is the gradient but for those rows.
+Between two memories the loss of a row is a jump rather than a slope: g grows with every
+step back, to thousands of times its length, and one row in a hundred thousand can
+dominate the sum over all rows. So g is limited: where it is longer, over the
+coordinates that move, than `growth` times its length at v(T), r is multiplied by the
+ratio of the two lengths. Without such rows the result is the exact gradient.
 
-Here the states themselves are kept; `memory_space` does the same with fewer numbers.
+The states themselves are stored here; `gram_dynamics` does the same with fewer numbers.
 """
 
 from typing import NamedTuple
@@ -46,16 +46,16 @@ from .tiles import (
 
 
 class Plan(NamedTuple):
-    """What each coordinate of each lane does: one tile for all, or one for each."""
+    """How the coordinates of each lane move: one tile for all rows, or one for each."""
 
-    starts: np.ndarray  # (n_tiles, n_features, LANES) the rows, 0 in their holes
-    looked_at: np.ndarray  # (n_tiles, n_features, LANES) NaN where step 1 looks away
+    starts: np.ndarray  # (n_tiles, n_features, LANES) the rows, 0 if missing
+    looked_at: np.ndarray  # (n_tiles, n_features, LANES) NaN if unseen by step 1
     first: np.ndarray  # (1 or n_tiles, n_features, LANES) size of the first step
     later: np.ndarray  # and of the others
-    seen: np.ndarray  # 1 where the first step looks
+    seen: np.ndarray  # 1 if the first step sees the coordinate
     judged: np.ndarray  # 1 where the last state is compared to the row
-    sees_all: bool
-    growth: np.floating  # of an adjoint, beyond which it is damped
+    sees_all: bool  # whether the first step sees all coordinates
+    growth: np.floating  # an adjoint that grows by more than this factor is damped
 
     @classmethod
     def of(cls, rows, dynamics):
@@ -68,29 +68,29 @@ class Plan(NamedTuple):
         seen = np.where(hole, zero, seen)
         sees_all = bool(dynamics.seen.all()) and not dynamics.holes
         return cls(
-            np.where(hole, zero, tiles),
-            tiles if sees_all else np.where(seen > 0, tiles, nan),
-            np.where(hole, one, dynamics.first_step_size * moves),
-            np.where(hole, dynamics.step_size, dynamics.step_size * moves),
-            seen,
-            np.where(hole, zero, moves),
-            sees_all,
-            dynamics.growth,
+            starts=np.where(hole, zero, tiles),
+            looked_at=tiles if sees_all else np.where(seen > 0, tiles, nan),
+            first=np.where(hole, one, dynamics.first_step_size * moves),
+            later=np.where(hole, dynamics.step_size, dynamics.step_size * moves),
+            seen=seen,
+            judged=np.where(hole, zero, moves),
+            sees_all=sees_all,
+            growth=dynamics.growth,
         )
 
 
 class Path(NamedTuple):
-    """The way of a tile of rows, and room for the way back: all (1, ..., LANES)."""
+    """The path of a tile of rows, and room for its adjoint: all (1, ..., LANES)."""
 
     states: np.ndarray  # (n_steps + 1, 1, n_features, LANES)
-    means: np.ndarray  # (n_steps, 1, n_features, LANES) where each step was drawn to
+    means: np.ndarray  # (n_steps, 1, n_features, LANES) the mean u of each step
     posteriors: np.ndarray  # (n_steps, 1, n_clusters, LANES)
     g: np.ndarray  # n_features
     h: np.ndarray  # n_features
     back: np.ndarray  # n_features
     along: np.ndarray  # n_clusters
-    of_lanes: np.ndarray  # (2, LANES) two numbers a lane
-    ones: np.ndarray  # (1, LANES) in float64, as those below
+    of_lanes: np.ndarray  # (2, LANES) two numbers per lane
+    ones: np.ndarray  # (1, LANES) float64, like the next two fields
     squares: np.ndarray  # (LANES,) |v(T) - x|^2, then the limit of |g|^2
     squared: np.ndarray  # (LANES,) |g|^2
     zeros: np.ndarray  # (max(n_features, n_clusters),)
@@ -100,20 +100,28 @@ class Path(NamedTuple):
         """Room for a path; centers are padded."""
         of_state = 1, centers.shape[1], LANES
         of_memories = 1, centers.shape[0], LANES
-        shapes = (
-            *((n_steps + 1, *of_state), (n_steps, *of_state), (n_steps, *of_memories)),
-            *(of_state, of_state, of_state, of_memories),
-        )
+
+        def zeros(*shape):
+            return aligned_zeros(shape, centers.dtype)
+
         return cls(
-            *(aligned_zeros(shape, centers.dtype) for shape in shapes),
-            aligned_zeros((2, LANES), centers.dtype),
-            *(np.ones((1, LANES)), *np.ones((2, LANES))),
-            np.zeros(max(centers.shape), centers.dtype),
+            states=zeros(n_steps + 1, *of_state),
+            means=zeros(n_steps, *of_state),
+            posteriors=zeros(n_steps, *of_memories),
+            g=zeros(*of_state),
+            h=zeros(*of_state),
+            back=zeros(*of_state),
+            along=zeros(*of_memories),
+            of_lanes=zeros(2, LANES),
+            ones=np.ones((1, LANES)),
+            squares=np.ones(LANES),
+            squared=np.ones(LANES),
+            zeros=np.zeros(max(centers.shape), centers.dtype),
         )
 
 
 class Slopes(NamedTuple):
-    """Sums over rows of what the gradient is made of."""
+    """Sums over rows from which the gradient is computed."""
 
     centers: np.ndarray  # (K, D) sum of p h^T + r v^T
     seen: np.ndarray  # (K, D) sum of r at the first step, over what it sees
@@ -123,7 +131,7 @@ class Slopes(NamedTuple):
 
 @part
 def run(plan, tile, memories, centers, transposed, path):
-    """Fill the path of a tile."""
+    """Compute the path of a tile."""
     states, means, posteriors = path.states, path.means, path.posteriors
     n_clusters, n_features = memories.centers.shape
     largest, total = path.of_lanes[0], path.of_lanes[1]
@@ -157,7 +165,7 @@ def run(plan, tile, memories, centers, transposed, path):
 
 @part
 def judge(plan, tile, path):
-    """Write v(T) - x, where it is judged, into g."""
+    """Write v(T) - x into g, 0 where the two are not compared."""
     judged = plan.judged[min(tile, plan.judged.shape[0] - 1)]
     for j in range(judged.shape[0]):
         end, start, g = path.states[-1, 0, j], plan.starts[tile, j], path.g[0, j]
@@ -167,54 +175,73 @@ def judge(plan, tile, path):
 
 @part
 def run_back(plan, tile, w, memories, centers, transposed, path, slopes):
-    """Carry g back from v(T) to v(0), adding to the weighted sums on the way."""
-    states, means, posteriors, g, h, back, along, of_lanes = path[:8]
-    ones, limit, squared, zeros = path[8:]
-    n_clusters, n_features = memories.centers.shape
-    mean, damping, zero = of_lanes[0], of_lanes[1], g.dtype.type(0.0)
-    to_limits(limit, w, plan.growth)
+    """Carry g back from v(T) to v(0), adding to the weighted sums at each step."""
+    h, along, posteriors = path.h, path.along, path.posteriors
+    mean, damping, limit = path.of_lanes[0], path.of_lanes[1], path.squares
     plan_tile = min(tile, plan.first.shape[0] - 1)
-    seen = plan.seen[plan_tile]
+    n_clusters, n_features = memories.centers.shape
+    to_limits(limit, w, plan.growth)
     for j in range(n_features):
         for lane in range(LANES):
-            g[0, j, lane] *= w[lane] + w[lane]
-    for t in range(means.shape[0] - 1, -1, -1):
+            path.g[0, j, lane] *= w[lane] + w[lane]
+    for t in range(path.means.shape[0] - 1, -1, -1):
         steps = plan.first[plan_tile] if t == 0 else plan.later[plan_tile]
-        for lane in range(LANES):
-            mean[lane] = squared[lane] = 0.0
-        for j in range(n_features):
-            left, moved, u, size = g[0, j], h[0, j], means[t, 0, j], steps[j]
-            for lane in range(LANES):
-                length = left[lane] if size[lane] > zero else zero
-                squared[lane] += np.float64(length) * length
-                moved[lane] = size[lane] * left[lane]
-                left[lane] -= moved[lane]
-                mean[lane] += u[lane] * moved[lane]
-        damp(squared, limit, damping)
-        product(centers, zeros, h, along)
+        take_step_out(steps, path.means[t, 0], n_features, path, mean)
+        damp(path.squared, limit, damping)
+        product(centers, path.zeros, h, along)
         for k in range(n_clusters):
             slope, p = along[0, k], posteriors[t, 0, k]
             for lane in range(LANES):
                 slope[lane] = damping[lane] * p[lane] * (slope[lane] - mean[lane])
-        add_weighted(along, ones, slopes.log_weights)
+        add_weighted(along, path.ones, slopes.log_weights)
         for k in range(n_clusters):
             for lane in range(LANES):
                 along[0, k, lane] *= memories.beta + memories.beta
         add_products(posteriors[t], h, slopes.centers)
         if t > 0:
-            add_products(along, states[t], slopes.centers)
-            add_weighted(along, ones, slopes.later)
-            product(transposed, zeros, along, back)
-            for j in range(n_features):
-                for lane in range(LANES):
-                    g[0, j, lane] += back[0, j, lane]
+            through_state(path.states[t], n_features, transposed, path, slopes)
         else:
-            for j in range(n_features):
-                for lane in range(LANES):
-                    h[0, j, lane] = seen[j, lane]
-                    back[0, j, lane] = seen[j, lane] * states[0, 0, j, lane]
-            add_products(along, back, slopes.centers)
-            add_products(along, h, slopes.seen)
+            through_start(plan.seen[plan_tile], n_features, path, slopes)
+
+
+@part
+def take_step_out(steps, means, n_features, path, mean):
+    """Write h and its product with the mean u, subtract h from g, and write |g|^2."""
+    squared, zero = path.squared, path.g.dtype.type(0.0)
+    for lane in range(LANES):
+        mean[lane] = squared[lane] = 0.0
+    for j in range(n_features):
+        left, moved, u, size = path.g[0, j], path.h[0, j], means[j], steps[j]
+        for lane in range(LANES):
+            length = left[lane] if size[lane] > zero else zero
+            squared[lane] += np.float64(length) * length
+            moved[lane] = size[lane] * left[lane]
+            left[lane] -= moved[lane]
+            mean[lane] += u[lane] * moved[lane]
+
+
+@part
+def through_state(states, n_features, transposed, path, slopes):
+    """Add to the sums of a later step, and to g what the posterior passes on."""
+    along, back = path.along, path.back
+    add_products(along, states, slopes.centers)
+    add_weighted(along, path.ones, slopes.later)
+    product(transposed, path.zeros, along, back)
+    for j in range(n_features):
+        for lane in range(LANES):
+            path.g[0, j, lane] += back[0, j, lane]
+
+
+@part
+def through_start(seen, n_features, path, slopes):
+    """Add to the sums of the first step, over the coordinates that it sees."""
+    h, back = path.h, path.back
+    for j in range(n_features):
+        for lane in range(LANES):
+            h[0, j, lane] = seen[j, lane]
+            back[0, j, lane] = seen[j, lane] * path.states[0, 0, j, lane]
+    add_products(path.along, back, slopes.centers)
+    add_products(path.along, h, slopes.seen)
 
 
 @kernel
@@ -230,7 +257,7 @@ def there(plan, w, memories, centers, transposed, path):
 
 @kernel
 def there_and_back(plan, w, memories, centers, transposed, path, slopes):
-    """Run all tiles forward and back, adding to the slopes; return the loss."""
+    """Run all tiles forward and backward, adding to the slopes; return the loss."""
     loss = 0.0
     for tile in range(plan.starts.shape[0]):
         run(plan, tile, memories, centers, transposed, path)
@@ -256,8 +283,10 @@ def reconstruction_gradient(rows, weights, memories, dynamics):
     outset = _outset(rows, weights, memories, dynamics)
     shape, n_clusters = padded_matrix(memories.centers).shape, len(memories.centers)
     slopes = Slopes(
-        *(aligned_zeros(shape, float) for _ in range(2)),
-        *(aligned_zeros((n_clusters,), float) for _ in range(2)),
+        centers=aligned_zeros(shape, float),
+        seen=aligned_zeros(shape, float),
+        later=aligned_zeros((n_clusters,), float),
+        log_weights=aligned_zeros((n_clusters,), float),
     )
     loss = there_and_back(*outset, slopes)
     n_features = memories.centers.shape[1]
@@ -267,8 +296,10 @@ def reconstruction_gradient(rows, weights, memories, dynamics):
 
 
 def _outset(rows, weights, memories, dynamics):
+    """The arguments that `there` and `there_and_back` share."""
     plan, centers = Plan.of(rows, dynamics), padded_matrix(memories.centers)
-    return (
-        *(plan, load_lanes(weights, len(plan.starts)), memories, centers),
-        *(np.ascontiguousarray(centers.T), Path.empty(centers, dynamics.n_steps)),
+    w, transposed = (
+        load_lanes(weights, len(plan.starts)),
+        np.ascontiguousarray(centers.T),
     )
+    return plan, w, memories, centers, transposed, Path.empty(centers, dynamics.n_steps)

@@ -1,4 +1,4 @@
-"""Logits, posteriors and log evidence of a state under the memories."""
+"""Logits, posteriors, labels and log evidence of states under the memories."""
 
 import math
 
@@ -7,8 +7,8 @@ import numpy as np
 from ._jit import inner, inner_lanewise, kernel, lanewise, part
 from .elementary import exp, log
 from .energies import log_kernel
-from .pairwise import meet, meeting_of
-from .tiles import LANES, aligned_zeros, numbers, store
+from .pairwise import pairs_with, write_distances
+from .tiles import LANES, aligned_zeros, indices, store
 
 
 @kernel
@@ -25,7 +25,7 @@ def squared_distance(a, b):
 def softmax(logits):
     """Replace logits by their softmax; return their logsumexp.
 
-    Where all are -infinity, too far away for the dtype, no memory is preferred.
+    If all are -infinity, because distances exceed the dtype's range, it is uniform.
     """
     largest = logits[0]
     for k in range(1, logits.shape[0]):
@@ -44,7 +44,7 @@ def softmax(logits):
 
 @part
 def logit(k, squared, n_hidden, memories):
-    """The logit of a memory at a squared distance over the features that are seen."""
+    """The logit of memory k at a squared distance over the seen features."""
     n_seen = memories.dimension - n_hidden
     scaled = memories.beta * squared
     return memories.log_weights[k] + log_kernel(
@@ -54,9 +54,9 @@ def logit(k, squared, n_hidden, memories):
 
 @lanewise
 def to_logits(values, memories):
-    """Turn squared distances into logits.
+    """Turn squared distances into logits, in place.
 
-    In place, because lanes of two arrays that may overlap would go one by one.
+    With two arrays, which might overlap, LLVM would not vectorise the loop over lanes.
     """
     none = values.dtype.type(0.0)
     for tile in range(values.shape[0]):
@@ -78,17 +78,17 @@ def largest_of(logits, n_clusters, out):
 
 @part
 def resolution(logits):
-    """Logits that differ by no more than rounding, four epsilon, count as equal."""
+    """Logits count as equal if they differ by at most four epsilon, as by rounding."""
     return logits.dtype.type(-(2.0**-21) if logits.itemsize == 4 else -(2.0**-50))
 
 
 @inner_lanewise
 def to_exponentials(logits, n_clusters, largest, total):
-    """Turn the logits of a tile into exp(logit - largest); write their sum, and those.
+    """Turn the logits of a tile into exp(logit - largest).
 
-    What the tile has beyond the memories becomes 0. Where all logits are -infinity, too
-    far away for the dtype, no memory is preferred: their differences are not numbers,
-    and count as no difference.
+    Writes the largest logit and the sum of the exponentials of each lane. Padding
+    beyond the memories becomes 0. If all logits are -infinity, because distances exceed
+    the dtype's range, their differences are NaN and count as 0: no memory is preferred.
     """
     one, equal = logits.dtype.type(1.0), resolution(logits)
     largest_of(logits, n_clusters, largest)
@@ -109,7 +109,7 @@ def to_exponentials(logits, n_clusters, largest, total):
 def to_posteriors(logits, n_clusters, evidence, total):
     """Turn logits into posteriors; write their logsumexp into evidence.
 
-    `total` is room for one number a lane.
+    `total` is room for one number per lane.
     """
     for tile in range(logits.shape[0]):
         values, largest = logits[tile], evidence[tile]
@@ -124,82 +124,82 @@ def to_posteriors(logits, n_clusters, evidence, total):
 
 @inner
 def largest_logit(logits, n_clusters, largest, best):
-    """Write the number of the largest logit of each lane of a tile.
+    """Write the index of the largest logit of each lane of a tile, the first if equal.
 
-    It takes for equal what `to_exponentials` takes for equal: the two never disagree.
+    Logits count as equal as in `to_exponentials`, so labels agree with posteriors.
     """
     equal = resolution(logits)
     largest_of(logits, n_clusters, largest)
     for k in range(n_clusters - 1, -1, -1):
-        number, values = best.dtype.type(k), logits[k]
+        index, values = best.dtype.type(k), logits[k]
         for lane in range(LANES):
             if not values[lane] - largest[lane] < equal:
-                best[lane] = number
+                best[lane] = index
 
 
 def logits(rows, memories, out):
     """Write the logits into out (n_rows, n_clusters)."""
-    logit_tiles(rows, memories, meeting_of(memories.centers), out)
+    logit_tiles(rows, memories, pairs_with(memories.centers), out)
 
 
 def posterior(rows, memories, out):
     """Write p(k | x) into out (n_rows, n_clusters)."""
     lanes = aligned_zeros((2, 1, LANES), rows.dtype)
-    posterior_tiles(rows, memories, meeting_of(memories.centers), *lanes, out)
+    posterior_tiles(rows, memories, pairs_with(memories.centers), *lanes, out)
 
 
 def label(rows, memories, out):
     """Write argmax_k p(k | x) into out (n_rows,); of equal ones the first."""
-    best, largest = numbers(rows.dtype), aligned_zeros((LANES,), rows.dtype)
-    label_tiles(rows, memories, meeting_of(memories.centers), best, largest, out)
+    best, largest = indices(rows.dtype), aligned_zeros((LANES,), rows.dtype)
+    label_tiles(rows, memories, pairs_with(memories.centers), best, largest, out)
 
 
 def log_evidence(rows, memories, out):
     """Write logsumexp_k of the logits into out (n_rows,)."""
     lanes = aligned_zeros((2, 1, LANES), rows.dtype)
-    evidence_tiles(rows, memories, meeting_of(memories.centers), *lanes, out)
+    evidence_tiles(rows, memories, pairs_with(memories.centers), *lanes, out)
 
 
 @kernel
-def logit_tiles(rows, memories, meeting, out):
+def logit_tiles(rows, memories, pairs, out):
     """`logits`, tile by tile."""
     for first in range(0, rows.shape[0], LANES):
-        meet(rows, first, meeting)
-        to_logits(meeting.values, memories)
-        store(meeting.values, out[first : first + LANES])
+        write_distances(rows, first, pairs)
+        to_logits(pairs.values, memories)
+        store(pairs.values, out[first : first + LANES])
 
 
 @kernel
-def posterior_tiles(rows, memories, meeting, evidence, total, out):
+def posterior_tiles(rows, memories, pairs, evidence, total, out):
     """`posterior`, tile by tile."""
     n_clusters = memories.log_weights.shape[0]
     for first in range(0, rows.shape[0], LANES):
-        meet(rows, first, meeting)
-        to_logits(meeting.values, memories)
-        to_posteriors(meeting.values, n_clusters, evidence, total[0])
-        store(meeting.values, out[first : first + LANES])
+        write_distances(rows, first, pairs)
+        to_logits(pairs.values, memories)
+        to_posteriors(pairs.values, n_clusters, evidence, total[0])
+        store(pairs.values, out[first : first + LANES])
 
 
 @kernel
-def label_tiles(rows, memories, meeting, best, largest, out):
+def label_tiles(rows, memories, pairs, best, largest, out):
     """`label`, tile by tile."""
     n_clusters = memories.log_weights.shape[0]
     for first in range(0, rows.shape[0], LANES):
-        meet(rows, first, meeting)
-        to_logits(meeting.values, memories)
-        largest_logit(meeting.values[0], n_clusters, largest, best)
+        write_distances(rows, first, pairs)
+        to_logits(pairs.values, memories)
+        largest_logit(pairs.values[0], n_clusters, largest, best)
         for lane in range(min(rows.shape[0] - first, LANES)):
             out[first + lane] = best[lane]
 
 
 @kernel
-def evidence_tiles(rows, memories, meeting, evidence, total, out):
+def evidence_tiles(rows, memories, pairs, evidence, total, out):
     """`log_evidence`, tile by tile."""
     n_clusters = memories.log_weights.shape[0]
     for first in range(0, rows.shape[0], LANES):
-        meet(rows, first, meeting)
-        to_logits(meeting.values, memories)
-        to_posteriors(meeting.values, n_clusters, evidence, total[0])
+        write_distances(rows, first, pairs)
+        to_logits(pairs.values, memories)
+        to_posteriors(pairs.values, n_clusters, evidence, total[0])
         for lane in range(min(rows.shape[0] - first, LANES)):
             out[first + lane] = evidence[0, lane]
 

@@ -1,21 +1,20 @@
 """Rows as lanes: the arithmetic of all kernels that run over many rows and memories.
 
-Rows travel in tiles of LANES rows, feature by feature: a block of them is an array of
-shape (n_tiles, n_features, LANES). Every inner loop runs over the lanes, a fixed number
-of neighbours in memory, and does the same to each: LLVM turns it into vector
-instructions, and a row's numbers do not depend on the rows beside it. Four memories
-times four features at a time keep the vector registers busy; so matrices and tiles are
-padded with zeros to multiples of four.
+Rows are stored in tiles of LANES rows, feature by feature: a block of them is an array
+of shape (n_tiles, n_features, LANES). Every inner loop runs over the lanes, a fixed
+number of neighbours in memory, and does the same to each: LLVM turns it into vector
+instructions, and the results of a row do not depend on the other rows of its tile.
+Working on four memories times four features at a time makes full use of the vector
+registers, so matrices and tiles are padded with zeros to multiples of four.
 
-Kernels go through their rows tile by tile, in room for one tile that they are given:
-what they make of it stays in the cache, and touches no fresh page of memory, which
-takes longer than the arithmetic. `squares` and `product` are alike because a function
-that is passed as an argument would be compiled anew in every process.
+Kernels process their rows tile by tile, in preallocated room for one tile: intermediate
+results stay in the cache and need no fresh page of memory, which would take longer than
+the arithmetic. `squares` and `product` repeat each other because numba compiles a
+function that is passed as an argument anew in every process.
 
-Loops over lanes that only write a constant stand inside other loops and behind an
-`if`: alone in a loop over memories they would be unrolled into thousands of
-instructions, again in every kernel that calls the function, and the first fit would
-wait for that.
+Loops over lanes that only write a constant stand inside other loops and behind an `if`:
+directly inside a loop over memories they would be unrolled into thousands of
+instructions in every kernel that calls the function, and compiling would take longer.
 """
 
 import math
@@ -25,12 +24,12 @@ import numpy as np
 
 from ._jit import inner, inner_lanewise, kernel, lanewise
 
-# With 64 lanes the loops over them are too short to be worth starting: on one core with
-# AVX-512 products then ran at half of this speed.
+# With 64 lanes the overhead of the loops over them dominates: on one core with AVX-512
+# products then ran at half of this speed.
 LANES = 128
-LINE = 64  # bytes of a line of the cache
-# Features that all memories meet before the next ones are looked at: they stay in the
-# first cache.
+LINE = 64  # bytes of a cache line
+# Number of features that are processed for all memories before the next ones, so that
+# their values stay in the first-level cache.
 CHUNK = 32
 
 
@@ -48,30 +47,30 @@ def padded_matrix(matrix):
 
 
 def aligned(shape, dtype, make=np.empty):
-    """An array, not filled, that begins where a line of the cache does.
+    """An array that begins at the start of a cache line; `make` allocates it.
 
-    Elsewhere every vector of 64 bytes lies in two lines, and takes twice as long to
-    read or to write. Large arrays of NumPy begin 16 bytes after a line. Sums of two
-    threads that begin so are in no line together.
+    Otherwise every vector of 64 bytes would lie in two lines, and take twice as long to
+    read or to write; large arrays of NumPy begin 16 bytes after a line. Also, the sums
+    of two threads then never share a line.
     """
     raw = make(math.prod(shape) * np.dtype(dtype).itemsize + LINE, np.uint8)
-    # NumPy's own ways to ask where an array begins take ten times as long.
+    # NumPy's own ways to get the address of an array take ten times as long.
     first = -addressof(c_char.from_buffer(raw)) % LINE
     return np.ndarray(shape, dtype, raw, first)
 
 
 def aligned_zeros(shape, dtype):
-    """The same, filled with zeros."""
+    """An array of zeros that begins at the start of a cache line."""
     return aligned(shape, dtype, np.zeros)
 
 
 def room(tiles, n):
-    """Tiles for n values of each row of `tiles`, not filled."""
+    """Uninitialised tiles for n values of each row of `tiles`."""
     return aligned((len(tiles), padded(n), LANES), tiles.dtype)
 
 
 def load(rows):
-    """The rows in tiles. Lanes that are left over repeat the last row."""
+    """The rows in tiles; unused lanes of the last tile repeat the last row."""
     n_rows, n_features = rows.shape
     tiles = aligned((-(-n_rows // LANES), padded(n_features), LANES), rows.dtype)
     tiles[:, n_features:] = 0
@@ -79,17 +78,18 @@ def load(rows):
     return tiles
 
 
-def numbers(dtype):
-    """Room for a number of a memory for each lane, as wide as dtype.
+def indices(dtype):
+    """Room for the index of a memory for each lane, in integers as wide as dtype.
 
-    Choices between integers and between floats of one width go together in vectors.
+    Equal widths let LLVM vectorise a choice between floats together with the same
+    choice between indices.
     """
     is_wide = np.dtype(dtype).itemsize == 8
     return aligned_zeros((LANES,), np.int64 if is_wide else np.int32)
 
 
 def load_lanes(values, n_tiles):
-    """One number a row in lanes (n_tiles, LANES); 0 where there is no row."""
+    """One number per row in lanes (n_tiles, LANES); 0 in unused lanes."""
     out = np.zeros(n_tiles * LANES, values.dtype)
     out[: len(values)] = values
     return out.reshape(n_tiles, LANES)
@@ -103,7 +103,7 @@ def times(matrix, tiles):
 
 
 def weighted_sums(tiles, lanes, n):
-    """The sums over all rows of each of n values times `lanes`, in float64."""
+    """The sums over rows of each of the first n values times `lanes`, in float64."""
     out = np.zeros(n)
     add_weighted(tiles, lanes, out)
     return out
@@ -119,7 +119,7 @@ def fill(rows, tiles):
 
 @inner
 def fill_tile(rows, start, last, tile):
-    """Write the rows from `start` on into a tile, the last one again where they end."""
+    """Write the rows from `start` on into a tile; the last row fills unused lanes."""
     for lane in range(0, LANES, 4):
         i = start + lane
         r0, r1 = rows[i if i < last else last], rows[i + 1 if i + 1 < last else last]
@@ -133,7 +133,7 @@ def fill_tile(rows, start, last, tile):
 
 @inner
 def take(rows, weights, start, tile, w):
-    """Write the rows from `start` on and their weights; 0 where there is no row."""
+    """Write the rows from `start` on and their weights, 0 in unused lanes."""
     fill_tile(rows, start, rows.shape[0] - 1, tile[0])
     for lane in range(LANES):
         w[0, lane] = weights[start + lane] if start + lane < rows.shape[0] else 0.0
@@ -150,13 +150,13 @@ def store(tiles, out):
 
 @inner
 def four(values, j):
-    """Four neighbours."""
+    """Four consecutive values."""
     return values[j], values[j + 1], values[j + 2], values[j + 3]
 
 
 @inner_lanewise
 def plus_squares(total, x, c):
-    """Add the squared distance of four coordinates."""
+    """The total plus the squared distance over four coordinates."""
     p, q, r, s = x[0] - c[0], x[1] - c[1], x[2] - c[2], x[3] - c[3]
     return total + p * p + q * q + r * r + s * s
 
@@ -179,13 +179,13 @@ def squares_of_seen(tiles, centers, out):
 
 @inner_lanewise
 def plus_products(total, x, c):
-    """Add the inner product of four coordinates."""
+    """The total plus the inner product over four coordinates."""
     return total + x[0] * c[0] + x[1] * c[1] + x[2] * c[2] + x[3] * c[3]
 
 
 @lanewise
 def squares(tiles, centers, out):
-    """Write |x - center|^2 into out, by differences: exact where products cancel."""
+    """Write |x - center|^2 into out, by differences, which avoid cancellation."""
     zero = tiles.dtype.type(0.0)
     for tile in range(tiles.shape[0]):
         rows, values = tiles[tile], out[tile]
@@ -235,14 +235,14 @@ def product(matrix, start, tiles, out):
 
 @inner
 def plus_scaled(totals, x, a):
-    """Four totals, to which four numbers times one are added."""
+    """Four totals, each increased by one of four numbers times `a`."""
     p, q, r, s = totals
     return p + x[0] * a, q + x[1] * a, r + x[2] * a, s + x[3] * a
 
 
 @inner
 def add_to(values, j, x):
-    """Add four numbers to neighbours."""
+    """Add four numbers to four consecutive values."""
     values[j] += x[0]
     values[j + 1] += x[1]
     values[j + 2] += x[2]
@@ -251,7 +251,7 @@ def add_to(values, j, x):
 
 @kernel
 def add_products(left, right, out):
-    """Add left @ right.T, a sum over lanes and tiles, to out (float64)."""
+    """Add left @ right.T, summed over lanes and tiles, to out (float64)."""
     zero = left.dtype.type(0.0)
     zeros = zero, zero, zero, zero
     for tile in range(left.shape[0]):
@@ -275,7 +275,7 @@ def add_products(left, right, out):
 
 @kernel
 def add_weighted(tiles, lanes, out):
-    """Add to `out` the sums of the first values times `lanes`, in float64."""
+    """Add to `out` the sums over rows of each value times `lanes`, in float64."""
     for tile in range(tiles.shape[0]):
         weights = lanes[tile]
         for k in range(out.shape[0]):

@@ -1,21 +1,22 @@
 """Rows as lanes: the arithmetic of all kernels, by the threads of a block together.
 
-A block takes LANES rows at a time. What it makes of them is a tile (n, LANES), values
-of each row, in room that belongs to the block. Rows themselves are met as they lie, in
-a view that has their features first. Thread (lane, part) of a block owns the values
-`part`, `part + PARTS`, ... of its lane wherever each lane is taken by itself.
+A block works on LANES rows at a time. Intermediate results are tiles (n, LANES), with n
+values of each row, in memory that belongs to the block; the rows themselves are not
+copied but viewed with their features first. In steps that treat each lane by itself,
+thread (lane, part) of a block owns the values `part`, `part + PARTS`, ... of its lane.
 
-All else is a sum over one axis of two matrices, of products or of squared differences::
+All other steps are sums over one axis of two matrices, of products or of squared
+differences::
 
     out[m, n] = sum_c term(left[c, m], right[c, n])
 
-Some values of `left` and `right` at a time go through memory that the block shares;
-each thread sums 4 x 4 of the results in registers. Where there are fewer results than
-threads can take, groups of threads share the sum. Which number a thread adds when
-depends on nothing but the shapes, so that a result has the same bits in every run.
+Parts of `left` and `right` are copied into shared memory, one after the other; each
+thread sums 4 x 4 of the results in registers. If there are fewer results than that, the
+threads form groups, each of which computes a part of every sum. The order of additions
+depends only on the shapes, so a result has the same bits in every run.
 
-Every function that reads what other threads wrote waits for them before it does, and
-sums over an axis wait once more at their end: then all threads can read the result.
+Every function that reads values written by other threads first waits for them, and sums
+over an axis also wait at their end, so that all threads can read the result.
 """
 
 from ._jit import SIMULATED, cuda, index, part, view
@@ -24,10 +25,11 @@ from .warps import WARP, sum_of_warp
 LANES, PARTS = (4, 2) if SIMULATED else (64, 2)
 THREADS = LANES * PARTS
 BITS = THREADS.bit_length() - 1
-# Rows or columns of the results, and length of the sum, for which matrices are in
-# shared memory at a time. Four neighbours are read at once: so all are multiples of 4.
+# At most SPAN rows or columns of the results, and CHUNK terms of their sums, have their
+# values in shared memory at a time: multiples of 4, as four values are read at once.
 SPAN, CHUNK = (16, 16) if SIMULATED else (64, 16)
-# The distance of neighbours in the sum: threads that write them meet in few banks.
+# Neighbouring terms are this far apart in shared memory, so that writes of neighbouring
+# threads rarely conflict in a bank.
 WIDTH = SPAN + 4
 SHARED = 2 * CHUNK * WIDTH
 RIGHT = CHUNK * WIDTH
@@ -35,37 +37,37 @@ RIGHT = CHUNK * WIDTH
 
 @part
 def thread():
-    """The number of a thread in its block."""
+    """The index of a thread in its block."""
     return cuda.threadIdx.y * LANES + cuda.threadIdx.x
 
 
 @part
 def own(n):
-    """Which of n values of its lane are this thread's."""
+    """The indices of this thread's values, among n values of its lane."""
     return range(index(cuda.threadIdx.y), index(n), index(PARTS))
 
 
 @part
 def tiles_of(rows):
-    """The first rows of the tiles that are this block's."""
+    """The first rows of the tiles that this block works on."""
     return range(cuda.blockIdx.x * LANES, rows.shape[0], cuda.gridDim.x * LANES)
 
 
 @view
 def tile_at(rows, start):
-    """The rows from `start` on as a tile; it may have fewer than LANES lanes."""
+    """The rows from `start` on as a tile; the last tile may have fewer lanes."""
     return rows[start : start + LANES].T
 
 
 @part
 def lane_of(tile):
-    """This thread's lane, or the last one of the tile where that is before."""
+    """This thread's lane, or the tile's last lane if it has no such lane."""
     return min(cuda.threadIdx.x, tile.shape[1] - 1)
 
 
 @part
 def weight_of_lane(weights, start, dtype):
-    """The weight of this thread's lane; 0 where there is no row."""
+    """The weight of this thread's lane; 0 if it has no row."""
     row = start + cuda.threadIdx.x
     return dtype.type(weights[row]) if row < weights.shape[0] else dtype.type(0)
 
@@ -78,39 +80,39 @@ def as_is(value, zero, one):
 
 @part
 def filled(value, zero, one):
-    """The value, 0 in a hole."""
+    """The value, or 0 if it is missing."""
     return value if value == value else zero
 
 
 @part
 def seen(value, zero, one):
-    """1, 0 in a hole."""
+    """1, or 0 if the value is missing."""
     return one if value == value else zero
 
 
 @part
 def squared_difference(total, a, b):
-    """The sum with one more squared difference."""
+    """The total plus a squared difference."""
     difference = a - b
     return total + difference * difference
 
 
 @part
 def squared_difference_of_seen(total, a, b):
-    """The same where b is no hole."""
+    """The total plus a squared difference, unless b is missing."""
     difference = a - b if b == b else a - a
     return total + difference * difference
 
 
 @part
 def times(total, a, b):
-    """The sum with one more product."""
+    """The total plus a product."""
     return total + a * b
 
 
 @part
 def bits_for(n):
-    """The logarithm of the threads that take n results, four each, or the SPAN."""
+    """log2 of the number of threads that take n results, or SPAN of them, four each."""
     bits = 0
     while (4 << bits) < min(n, SPAN):
         bits += 1
@@ -119,7 +121,7 @@ def bits_for(n):
 
 @part
 def four(values, at):
-    """Four neighbours."""
+    """Four consecutive values."""
     return (
         values[index(at)],
         values[index(at + 1)],
@@ -130,34 +132,46 @@ def four(values, at):
 
 @part
 def put_four(values, at, four):
-    """Write four neighbours."""
+    """Write four consecutive values."""
     values[index(at)], values[index(at + 1)] = four[0], four[1]
     values[index(at + 2)], values[index(at + 3)] = four[2], four[3]
 
 
-def contraction(term, look=as_is, add=False):
-    """A function for one kind of sum over an axis.
+@part
+def put_rows(values, at, width, r0, r1, r2, r3):
+    """Write four rows of four values, `width` apart."""
+    put_four(values, at, r0)
+    put_four(values, at + width, r1)
+    put_four(values, at + 2 * width, r2)
+    put_four(values, at + 3 * width, r3)
 
-    `look` is what becomes of the values of `right`; `add` says whether the result is
-    added to what is there.
-    """
+
+@part
+def position(down, across):
+    """This thread's group, and the place of its 4 x 4 results among the group's."""
+    group = thread() >> (down + across)
+    m = (4 * (thread() >> across)) & ((4 << down) - 1)
+    n = (4 * thread()) & ((4 << across) - 1)
+    return group, m, n
+
+
+def sharing(look):
+    """A function that copies part of a matrix, transformed by `look`, to be shared."""
 
     @part
-    def put(values, c, i, look_at, at, shared):
+    def share_value(values, c, i, at, shared):
         zero, one = shared.dtype.type(0), shared.dtype.type(1)
         value = zero
         if c < values.shape[0]:
             i = min(i, values.shape[1] - 1)
-            value = shared.dtype.type(values[index(c), index(i)])
-            if look_at:
-                value = look(value, zero, one)
+            value = look(shared.dtype.type(values[index(c), index(i)]), zero, one)
         shared[index(at)] = value
 
     @part
-    def share(values, first, start, bits, look_at, offset, shared):
-        """Share CHUNK x (4 << bits) values; the last are repeated where they end.
+    def share(values, first, start, bits, offset, shared):
+        """Copy CHUNK x (4 << bits) values; beyond the end the last ones are repeated.
 
-        Neighbours in memory are read by neighbouring threads.
+        Neighbouring threads read neighbours in memory.
         """
         e = thread()
         while e < CHUNK << (bits + 2):
@@ -165,62 +179,18 @@ def contraction(term, look=as_is, add=False):
                 c, i = e % CHUNK, e // CHUNK
             else:
                 c, i = e >> (bits + 2), e & ((4 << bits) - 1)
-            at = offset + c * WIDTH + i
-            put(values, first + c, start + i, look_at, at, shared)
+            share_value(values, first + c, start + i, offset + c * WIDTH + i, shared)
             e += THREADS
 
-    @part
-    def terms(total, a, b):
-        s0, s1 = term(total[0], a, b[0]), term(total[1], a, b[1])
-        return s0, s1, term(total[2], a, b[2]), term(total[3], a, b[3])
+    return share
 
-    @part
-    def contract(left, right, out, shared):
-        across = bits_for(out.shape[1])
-        down = min(bits_for(out.shape[0]), BITS - across)
-        # This thread's results, and the group that it is in.
-        m = (4 * (thread() >> across)) & ((4 << down) - 1)
-        n = (4 * thread()) & ((4 << across) - 1)
-        group, n_groups = thread() >> (down + across), THREADS >> (down + across)
-        zero = shared.dtype.type(0)
-        zeros = zero, zero, zero, zero
-        i = 0
-        while i < out.shape[0]:
-            j = 0
-            while j < out.shape[1]:
-                s0 = s1 = s2 = s3 = zeros
-                first = 0
-                while first < left.shape[0]:
-                    cuda.syncthreads()
-                    share(left, first, i, down, False, 0, shared)
-                    share(right, first, j, across, True, RIGHT, shared)
-                    cuda.syncthreads()
-                    c, n_left = 4 * group, left.shape[0] - first
-                    while c < min(CHUNK, n_left):
-                        at_left = c * WIDTH + m
-                        at_right = c * WIDTH + n + RIGHT
-                        for next_one in range(0, 4 * WIDTH, WIDTH):
-                            a = four(shared, at_left + next_one)
-                            b = four(shared, at_right + next_one)
-                            s0, s1 = terms(s0, a[0], b), terms(s1, a[1], b)
-                            s2, s3 = terms(s2, a[2], b), terms(s3, a[3], b)
-                        c += 4 * n_groups
-                    first += CHUNK
-                cuda.syncthreads()
-                at = (group << (down + across + 4)) + (m << (across + 2)) + n
-                put_four(shared, at, s0)
-                put_four(shared, at + (4 << across), s1)
-                put_four(shared, at + (8 << across), s2)
-                put_four(shared, at + (12 << across), s3)
-                cuda.syncthreads()
-                collect(i, j, down, across, out, shared)
-                j += 4 << across
-            i += 4 << down
-        cuda.syncthreads()
+
+def collecting(add):
+    """A function that writes results from shared memory to `out`, or adds them."""
 
     @part
     def collect(i, j, down, across, out, shared):
-        """Write the results out of shared memory, summed over the groups."""
+        """Sum over the groups; the results are for the place (i, j) of `out`."""
         e = thread()
         while e < 16 << (down + across):
             m, n = i + (e >> (across + 2)), j + (e & ((4 << across) - 1))
@@ -235,20 +205,76 @@ def contraction(term, look=as_is, add=False):
                     out[index(m), index(n)] = total
             e += THREADS
 
+    return collect
+
+
+_share, _write, _add = sharing(as_is), collecting(False), collecting(True)
+
+
+def contraction(term, share=_share, collect=_write):
+    """A function for one kind of sum over an axis.
+
+    `share` copies parts of `right`, and may transform its values; `collect` writes the
+    sums to `out` or adds them.
+    """
+
+    @part
+    def terms(total, a, b):
+        s0, s1 = term(total[0], a, b[0]), term(total[1], a, b[1])
+        return s0, s1, term(total[2], a, b[2]), term(total[3], a, b[3])
+
+    @part
+    def contract(left, right, out, shared):
+        across = bits_for(out.shape[1])
+        down = min(bits_for(out.shape[0]), BITS - across)
+        group, m, n = position(down, across)
+        zero, n_groups = shared.dtype.type(0), THREADS >> (down + across)
+        zeros = zero, zero, zero, zero
+        i = 0
+        while i < out.shape[0]:
+            j = 0
+            while j < out.shape[1]:
+                s0 = s1 = s2 = s3 = zeros
+                first = 0
+                while first < left.shape[0]:
+                    cuda.syncthreads()
+                    _share(left, first, i, down, 0, shared)
+                    share(right, first, j, across, RIGHT, shared)
+                    cuda.syncthreads()
+                    c, n_left = 4 * group, left.shape[0] - first
+                    while c < min(CHUNK, n_left):
+                        at_left = c * WIDTH + m
+                        at_right = c * WIDTH + n + RIGHT
+                        for next_one in range(0, 4 * WIDTH, WIDTH):
+                            a = four(shared, at_left + next_one)
+                            b = four(shared, at_right + next_one)
+                            s0, s1 = terms(s0, a[0], b), terms(s1, a[1], b)
+                            s2, s3 = terms(s2, a[2], b), terms(s3, a[3], b)
+                        c += 4 * n_groups
+                    first += CHUNK
+                cuda.syncthreads()
+                at = (group << (down + across + 4)) + (m << (across + 2)) + n
+                put_rows(shared, at, 4 << across, s0, s1, s2, s3)
+                cuda.syncthreads()
+                collect(i, j, down, across, out, shared)
+                j += 4 << across
+            i += 4 << down
+        cuda.syncthreads()
+
     return contract
 
 
 _squares = contraction(squared_difference)
 _squares_of_seen = contraction(squared_difference_of_seen)
 _product = contraction(times)
-_add_product = contraction(times, add=True)
-_add_product_of_filled = contraction(times, filled, add=True)
-_add_product_of_seen = contraction(times, seen, add=True)
+_add_product = contraction(times, collect=_add)
+_add_product_of_filled = contraction(times, sharing(filled), _add)
+_add_product_of_seen = contraction(times, sharing(seen), _add)
 
 
 @part
 def squares(centers, tile, out, shared):
-    """Write |x - center|^2 into out, by differences: exact where products cancel."""
+    """Write |x - center|^2 into out, by differences, which avoid cancellation."""
     _squares(centers.T, tile, out, shared)
 
 
@@ -266,19 +292,19 @@ def product(matrix, tile, out, shared):
 
 @part
 def add_products(left, right, out, shared):
-    """Add left @ right.T, a sum over lanes, to out (float64)."""
+    """Add left @ right.T, summed over lanes, to out (float64)."""
     _add_product(left.T, right.T, out, shared)
 
 
 @part
 def add_products_of_filled(left, right, out, shared):
-    """As `add_products`, with 0 in the holes of `right`."""
+    """As `add_products`, with 0 for missing values of `right`."""
     _add_product_of_filled(left.T, right.T, out, shared)
 
 
 @part
 def add_products_of_seen(left, right, out, shared):
-    """As `add_products`, with 0 in the holes of `right` and 1 elsewhere."""
+    """As `add_products`, with 0 for missing values of `right` and 1 for the others."""
     _add_product_of_seen(left.T, right.T, out, shared)
 
 
@@ -299,7 +325,7 @@ def add_sums(values, out, shared):
 
 @part
 def sum_of_lane(value, shared):
-    """The sum of what the threads of a lane have."""
+    """The sum of `value` over the threads of a lane."""
     cuda.syncthreads()
     shared[index(thread())] = value
     cuda.syncthreads()
@@ -311,7 +337,7 @@ def sum_of_lane(value, shared):
 
 @part
 def largest_of_lane(value, shared):
-    """The largest of what the threads of a lane have."""
+    """The largest `value` among the threads of a lane."""
     cuda.syncthreads()
     shared[index(thread())] = value
     cuda.syncthreads()
@@ -323,7 +349,7 @@ def largest_of_lane(value, shared):
 
 @part
 def fill(rows, start, tile):
-    """Write the rows from `start` on into a tile, the last one again where they end."""
+    """Write the rows from `start` on into a tile; the last row fills unused lanes."""
     lane = thread() // WARP
     while lane < LANES:
         row, j = min(start + lane, rows.shape[0] - 1), thread() % WARP
