@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from ._jit import allocating, kernel, part
+from ._jit import allocating, inner, kernel, part
 from .reduce import squared_distance
 
 # A flow that has not come to rest after this many steps is close to the boundary
@@ -36,6 +36,7 @@ def seat(rows, weights, model, labels, tables):
     # What a row of weight priced[k] gains by joining memory k, at distance 0.
     joining = np.zeros(counts.shape[0])
     priced = np.full(counts.shape[0], np.nan)
+    prices = joining, priced
     for k in range(n_slots):
         center_of(k, model, counts, sums, means)
     kept = np.empty(rows.shape[1])
@@ -45,16 +46,17 @@ def seat(rows, weights, model, labels, tables):
         old_count = 0.0
         if old >= 0:
             old_count = counts[old]
-            alone = members[old] == 1
-            if not alone and old_count - weight <= model.discount:
+            if members[old] != 1 and old_count - weight <= model.discount:
                 continue  # the rows left behind would be too light for a memory
-            kept[:] = sums[old]
-            n_live -= leave(old, row, weight, alone, tables)
+            n_live -= leave(old, row, weight, tables, kept)
             center_of(old, model, counts, sums, means)
             priced[old] = np.nan
-        best = best_seat(
-            row, weight, old, n_slots, n_live, model, tables, means, joining, priced
-        )
+        best = -1
+        founds, least = founding(row, weight, n_live, n_slots, model, counts, sums)
+        if not (founds and model.by_flow):
+            best = best_memory(
+                row, weight, old, n_slots, model, counts, means, prices, least
+            )
         if best < 0:
             best = free_slot(counts, n_slots, old)
             n_slots = max(n_slots, best + 1)
@@ -73,7 +75,7 @@ def seat(rows, weights, model, labels, tables):
     return n_moved
 
 
-@part
+@inner
 def slots_in_use(counts):
     """The number of slots up to the last memory, and the number of memories."""
     n_slots, n_live = 0, 0
@@ -84,46 +86,55 @@ def slots_in_use(counts):
     return n_slots, n_live
 
 
-@part
-def leave(k, row, weight, alone, tables):
-    """Remove a row from memory k; return 1 if that was its last row, else 0."""
+@inner
+def leave(k, row, weight, tables, kept):
+    """Remove a row from memory k, whose sums before go into `kept`.
+
+    Returns 1 if it was the memory's last row, else 0.
+    """
     counts, members, sums = tables
+    for j in range(row.shape[0]):
+        kept[j] = sums[k, j]
     take(k, row, -weight, counts, sums)
     members[k] -= 1
-    if alone:
-        counts[k] = 0.0
-        sums[k] = 0.0
-        return 1
-    return 0
+    if members[k] != 0:
+        return 0
+    counts[k] = 0.0
+    for j in range(row.shape[0]):
+        sums[k, j] = 0.0
+    return 1
 
 
-@part
-def best_seat(row, weight, old, n_slots, n_live, model, tables, means, joining, priced):
-    """The memory that a row raises the objective most by joining; -1 is a new one.
+@allocating
+def founding(row, weight, n_live, n_slots, model, counts, sums):
+    """Whether a row may found a memory, and its gain by that: -infinity if not."""
+    founds = n_live == 0 or weight > model.discount
+    if founds and model.by_flow and n_live > 0:
+        founds = flows_to_base(row, model, counts, sums, n_slots)
+    return founds, gain_of_new(row, weight, n_live, model) if founds else -np.inf
+
+
+@inner
+def best_memory(row, weight, old, n_slots, model, counts, means, prices, least):
+    """The memory that a row gains most by joining; -1: none gains more than `least`.
 
     Of equal gains the row's old memory is taken, then the first.
     """
-    counts, _, sums = tables
-    best, best_gain = -1, -np.inf
-    may_found = n_live == 0 or weight > model.discount
-    if may_found and model.by_flow and n_live > 0:
-        may_found = flows_to_base(row, model, counts, sums, n_slots)
-    if may_found:
-        best_gain = gain_of_new(row, weight, n_live, model)
-    if not (may_found and model.by_flow):
-        for k in range(n_slots):
-            if counts[k] <= 0:
-                continue
-            if priced[k] != weight:
-                joining[k] = gain_of_weight(counts[k], weight, model)
-                priced[k] = weight
-            precision = model.base_precision + counts[k] * model.beta
-            predictive = precision * weight * model.beta
-            predictive /= precision + weight * model.beta
-            distance = squared_distance(row, means[k])
-            gain = joining[k] - model.tempering * predictive * distance
-            if gain > best_gain or (k == old and gain >= best_gain):
-                best, best_gain = k, gain
+    joining, priced = prices
+    best = -1
+    for k in range(n_slots):
+        if counts[k] <= 0:
+            continue
+        if priced[k] != weight:
+            joining[k] = gain_of_weight(counts[k], weight, model)
+            priced[k] = weight
+        precision = model.base_precision + counts[k] * model.beta
+        predictive = precision * weight * model.beta
+        predictive /= precision + weight * model.beta
+        distance = squared_distance(row, means[k])
+        gain = joining[k] - model.tempering * predictive * distance
+        if gain > least or (k == old and gain >= least):
+            best, least = k, gain
     return best
 
 
