@@ -1,8 +1,8 @@
-"""A GPU: what stays there between calls of kernels, and what is streamed to it.
+"""A GPU: arrays that stay there between calls of kernels, and rows streamed to it.
 
-Memories and sums cross in every call. Rows and weights cross once, if there is room:
-their copies stay as long as they do. What kernels write for each row stays too, where
-it was made by `CUDA.empty`, until somebody looks at it with `numpy.asarray`.
+Memories and sums are copied in every call. Rows and weights are copied once, if there
+is room, and their copies live as long as they do. Results per row stay on the GPU too
+if they are written into an array of `CUDA.empty`, until `numpy.asarray` copies them.
 """
 
 import weakref
@@ -15,28 +15,28 @@ from scipy.linalg import solve_triangular
 
 from ..kernels import target
 
-# Part of the free memory that arrays may take. The rest is for the kernels' own room
-# and for the buffers of a stream.
+# Fraction of the free memory that arrays may take. The rest is for intermediate results
+# of kernels and for the buffers of a stream.
 ROOM = 0.8
-# Long enough to hide what it costs to begin a copy, short beside the memory of a GPU.
+# Large enough to hide the latency of a copy, small compared to the memory of a GPU.
 BUFFER_BYTES = 1 << 26
 
 
 def free_memory():
-    """Bytes of the GPU that are free."""
+    """The number of free bytes on the GPU."""
     return cuda.current_context().get_memory_info().free
 
 
 class Held(NamedTuple):
-    """What takes room on the GPU as long as its source lives."""
+    """An array that takes room on the GPU as long as its source lives."""
 
-    source: weakref.ref  # to an array of the host, or to one of the GPU itself
-    copy: object | None  # of an array of the host
+    source: weakref.ref  # to an array on the host, or to one on the GPU itself
+    copy: object | None  # of an array on the host; None for one on the GPU
     n_bytes: int
 
 
 class CUDA:
-    """One GPU, in one call of a user: arrays do not change while it lives."""
+    """One GPU, for one call by a user, during which arrays do not change."""
 
     def __init__(self):
         self._room = ROOM * free_memory()
@@ -48,12 +48,12 @@ class CUDA:
         return target("cuda")
 
     def rows_of(self, kernel, X, memories, *settings, out, passes=1):
-        """As `_blocks.rows_of`; entries of `out` may be arrays of the GPU."""
+        """As `threads.rows_of`; entries of `out` may be arrays on the GPU."""
         for block, rows in self._blocks(X, out):
             kernel(rows, memories, *settings, *(array[block] for array in out))
 
     def sum_over(self, kernel, X, weights, memories, *settings, out=(), passes=1):
-        """As `_blocks.sum_over`; entries of `out` may be arrays of the GPU."""
+        """As `threads.sum_over`; entries of `out` may be arrays on the GPU."""
         weights, totals = self._kept(weights), None
         for block, rows in self._blocks(X, out):
             slices = (array[block] for array in out)
@@ -65,7 +65,7 @@ class CUDA:
         return totals
 
     def empty(self, shape, dtype=float):
-        """An array for what kernels write: on the GPU if it has room, as NumPy's."""
+        """An array for results of kernels: on the GPU if it has room, else on the host."""
         n_bytes = np.dtype(dtype).itemsize * int(np.prod(shape))
         if n_bytes > self._left():
             return np.empty(shape, dtype)
@@ -73,12 +73,12 @@ class CUDA:
         self._held[id(array)] = Held(weakref.ref(array), None, n_bytes)
         return array
 
-    def column(self, matrix, number):
-        """One column, contiguous, where the matrix is."""
+    def column(self, matrix, j):
+        """Column j, contiguous, on the device that has the matrix."""
         if isinstance(matrix, np.ndarray):
-            return np.ascontiguousarray(matrix[:, number])
+            return np.ascontiguousarray(matrix[:, j])
         out = self.empty(len(matrix), matrix.dtype)
-        self.rows_of(self.kernels.column, matrix, None, int(number), out=(out,))
+        self.rows_of(self.kernels.column, matrix, None, int(j), out=(out,))
         return out
 
     def whitened(self, X, root):
@@ -95,9 +95,9 @@ class CUDA:
         return total
 
     def _blocks(self, X, out=()):
-        """Slices of the rows, and those rows on the GPU.
+        """Slices of the rows, each with those rows on the GPU.
 
-        All at once, where there is room for them and for what of `out` is not there.
+        It is one slice if the GPU has room for all rows and for copies of `out`.
         """
         rows = self._kept(X)
         crossing = [array for array in (rows, *out) if isinstance(array, np.ndarray)]
@@ -112,7 +112,7 @@ class CUDA:
             yield from ((block, rows[block]) for block in blocks)
 
     def _streamed(self, X, blocks):
-        """Blocks of rows on their way: the next one moves while a kernel has this."""
+        """Blocks of rows on the GPU; the next is copied while a kernel uses one."""
         shape, stream = X[blocks[0]].shape, _copy_stream()
         here, other = (Buffer(shape, X.dtype, stream) for _ in range(2))
         here.fill(X[blocks[0]])
@@ -124,7 +124,7 @@ class CUDA:
             here, other = other, here
 
     def _kept(self, array):
-        """The copy of an array of the host; the array itself where there is no room."""
+        """The copy of an array on the host; the array itself if there is no room."""
         if not isinstance(array, np.ndarray):
             return array
         held = self._held.get(id(array))
@@ -137,17 +137,15 @@ class CUDA:
         return held.copy
 
     def _left(self):
-        """Bytes that further arrays may take; copies of arrays that died are freed."""
+        """Bytes that further arrays may take; frees copies of deleted arrays."""
         self._held = {
-            number: held
-            for number, held in self._held.items()
-            if held.source() is not None
+            key: held for key, held in self._held.items() if held.source() is not None
         }
         return self._room - sum(held.n_bytes for held in self._held.values())
 
 
 class Buffer:
-    """Room for a block of rows, locked in the memory of the host, and on the GPU."""
+    """Room for a block of rows in pinned memory of the host, and on the GPU."""
 
     def __init__(self, shape, dtype, stream):
         self._host = cuda.pinned_array(shape, dtype)
@@ -156,7 +154,7 @@ class Buffer:
         self._copied, self._free = cuda.event(), cuda.event()
 
     def fill(self, rows):
-        """Send rows on their way, once the kernel has left that had those before."""
+        """Start to copy rows, once the kernel that used the buffer before is done."""
         self._free.synchronize()
         staged, self._rows = self._host[: len(rows)], self._device[: len(rows)]
         staged[:] = rows
@@ -164,19 +162,19 @@ class Buffer:
         self._copied.record(self._stream)
 
     def arrived(self):
-        """The rows, for kernels, which wait until they are there."""
+        """The rows on the GPU; kernels launched from now on wait for the copy."""
         self._copied.wait()
         return self._rows
 
     def leave(self):
-        """Say that kernels have begun all that they do with the rows."""
+        """Mark that all kernels that use the rows have been launched."""
         self._free.record()
 
 
 def _copy_stream():
-    """A stream whose copies do not wait for the default one, where kernels run.
+    """A stream whose copies do not wait for kernels on the default stream.
 
-    Streams that numba makes do.
+    The streams that numba creates do wait.
     """
     if config.ENABLE_CUDASIM:
         return cuda.stream()

@@ -1,6 +1,6 @@
-"""Where kernels run: a device has the kernels of its target, and takes rows to them.
+"""Selection of a device, which has the kernels of its target and passes rows to them.
 
-Learners reach their device through the rows; it lives as long as one call of a user.
+Learners get their device from the rows. It lives as long as one call by a user.
 """
 
 from importlib.util import find_spec
@@ -16,7 +16,7 @@ DEVICES = ("cpu", "cuda", "auto")
 
 
 class CPU:
-    """NumPy arrays in blocks, on threads."""
+    """NumPy arrays, processed in blocks by threads."""
 
     rows_of = staticmethod(threads.rows_of)
     sum_over = staticmethod(threads.sum_over)
@@ -27,9 +27,9 @@ class CPU:
         """The kernels."""
         return target("cpu")
 
-    def column(self, matrix, number):
-        """One column, contiguous, where the matrix is."""
-        return np.ascontiguousarray(matrix[:, number])
+    def column(self, matrix, j):
+        """Column j, contiguous, on the device that has the matrix."""
+        return np.ascontiguousarray(matrix[:, j])
 
     def whitened(self, X, root):
         """Rows times the transposed inverse of a lower triangular root."""
@@ -43,7 +43,7 @@ class CPU:
 
 
 def device_named(name):
-    """The device that a user asks for.
+    """The device with the name that a user gives.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def device_named(name):
     Raises
     ------
     ValueError
-        If it is no such word.
+        If it is another word.
     ImportError
         If numba-cuda is not installed.
     RuntimeError
@@ -81,7 +81,7 @@ def _check_gpu():
     """Raise unless a kernel can run on a GPU, or on numba's simulator of one."""
     from numba import config
 
-    # numba's own numba.cuda is deprecated: only its simulator is good for something.
+    # numba's built-in numba.cuda is deprecated: only its simulator is used.
     if not config.ENABLE_CUDASIM and find_spec("numba_cuda") is None:
         raise ImportError(
             "device == 'cuda' needs numba-cuda, which is not installed: pip install"
@@ -92,7 +92,7 @@ def _check_gpu():
     try:
         cuda.current_context()
         compiles = cuda.is_available()
-    except Exception as error:  # numba-cuda has many ways to say so
+    except Exception as error:  # numba-cuda raises errors of many types
         reason = " ".join(str(error).split()).rstrip(" :.")
         raise RuntimeError(
             f"device == 'cuda', but no GPU was found ({reason}). device='cpu' works"

@@ -1,7 +1,8 @@
-"""Rows travel in blocks: who runs them, and how partial sums meet.
+"""Kernels run on blocks of rows, by threads; their partial sums are added up.
 
-How rows are split depends on the work a row costs and on nothing else, and partial sums
-are added in the order of the rows. So the number of threads never changes a result.
+The split into blocks depends only on the number of rows and the work per row, and
+partial sums are added in the order of the rows. So the number of threads never changes
+a result.
 """
 
 import os
@@ -15,40 +16,41 @@ from threadpoolctl import ThreadpoolController
 
 from ..kernels import plain
 
-# One unit of work is one feature of one row compared with one memory: some thirtieth of
-# a nanosecond. A block takes long enough to hide the cost of calling a kernel and of
-# adding up what it returns, and what a kernel makes of it still fits a cache. Threads
-# are started only where each has a millisecond of work; blocks are then made smaller,
-# until there are MAX_PARTS. They are alike in size and a power of two in number: so
-# threads finish together.
+# One unit of work is one feature of one row compared with one memory, which takes about
+# a thirtieth of a nanosecond. A block is large enough to hide the cost of calling a
+# kernel and of adding up its results, and small enough for its intermediate results to
+# fit a cache. Threads are started only if each has a millisecond of work; then blocks
+# are made smaller until there are MAX_PARTS. They are alike in size and a power of two
+# in number, so that threads finish together.
 BLOCK_WORK = 1 << 31
 BLOCK_NUMBERS = 1 << 20
 MIN_BLOCK_ROWS = 1 << 8
 MAX_BLOCK_ROWS = 1 << 14
 THREAD_WORK = 1 << 25
 MAX_PARTS = 8
-# Kernels that take one row after the other, not many as lanes, are slower by this.
+# Kernels that process one row at a time, instead of many as lanes, are slower by this.
 ROW_BY_ROW = 32
-# What a posterior of one memory costs, and what a row costs besides.
+# The work of one posterior of one memory, and the constant work per row.
 POSTERIOR_WORK = 16
 ROW_WORK = 256
 
 
 def n_threads():
-    """Threads a call may use: the CPUs left to this process, or NUMBA_NUM_THREADS."""
+    """Threads a call may use: CPUs of this process, at most NUMBA_NUM_THREADS."""
     limit = os.environ.get("NUMBA_NUM_THREADS", "")
     cpus = joblib.cpu_count()
     return min(cpus, int(limit)) if limit.isdigit() and int(limit) > 0 else cpus
 
 
 class _OneThread:
-    """A limit of the whole process: who enters first sets it, who leaves last lifts it.
+    """A limit for the whole process: the first to enter sets it, the last lifts it.
 
-    Of two contexts that overlap in threads of Python the second would otherwise find a
-    limit of one thread, and restore that when it leaves after the first.
+    If each context restored the limit it found, and two overlapped in Python threads,
+    the second would find a limit of one thread and restore that at the end.
 
-    An interrupt can come before the first line of `__exit__`. So those inside are not
-    counted: a function is inside for as long as its frame is on the stack of a thread.
+    A counter of those inside would be wrong after an interrupt before the first line of
+    `__exit__`. So the frames of the functions inside are kept instead, and one counts
+    as long as it is on the stack of a thread.
     """
 
     def __init__(self):
@@ -59,8 +61,8 @@ class _OneThread:
             self._inside &= _running()
             if not self._inside:
                 if self._before is None:
-                    self._before = _blas().limit(limits=None)  # only looks
-                else:  # an interrupt left it
+                    self._before = _blas().limit(limits=None)  # changes nothing
+                else:  # an interrupt left the limit in place
                     _release_blas()
                 _blas().limit(limits=1)
             self._inside.add(sys._getframe(1))
@@ -77,7 +79,7 @@ class _OneThread:
 
 
 def _running():
-    """The frames of all functions that run now, in any thread."""
+    """The frames of all functions that are running, in any thread."""
     frames = set()
     for frame in sys._current_frames().values():
         while frame is not None:
@@ -92,20 +94,20 @@ def _blas():
 
 
 def _release_blas():
-    """Let any thread set its limit: threadpoolctl 3.8 obeys the first that did so."""
+    """Let any thread set the limit; threadpoolctl 3.8 obeys only the first that did."""
     for library in _blas().lib_controllers:
         if hasattr(library, "clear_controlling_thread"):
             library.clear_controlling_thread(force=True)
 
 
-# A context in which BLAS, also inside of SciPy's L-BFGS, starts no threads. Those that
-# it wakes for a small product spin for hundredths of a second when it is done, on cores
-# that kernels need next: fits took up to a third longer.
+# A context in which BLAS, including that of SciPy's L-BFGS, starts no threads. Its
+# threads keep spinning for hundredths of a second after a small product, on cores that
+# kernels need next: fits took up to a third longer.
 blas_in_one_thread = _OneThread()
 
 
 def rows_of(kernel, X, memories, *settings, out, passes=1):
-    """Run a kernel that writes one entry of each array of `out` a row of X.
+    """Run a kernel that writes one entry per row of X into each array of `out`.
 
     Parameters
     ----------
@@ -114,11 +116,12 @@ def rows_of(kernel, X, memories, *settings, out, passes=1):
     X : ndarray of shape (n_rows, n_features)
     memories : Memories
     *settings : object
-        Passed on as they are.
+        Passed on unchanged.
     out : tuple of ndarray
         Each with n_rows entries, overwritten.
     passes : int
-        How often a row meets every memory, times ROW_BY_ROW if rows come one by one.
+        How often each row is compared with all memories; times ROW_BY_ROW for kernels
+        that process one row at a time.
     """
 
     def run(rows):
@@ -152,18 +155,19 @@ def sum_over(kernel, X, weights, memories, *settings, out=(), passes=1):
 
 
 def _block(array, rows):
-    """Some rows of an array, as kernels are compiled for: see `plain`."""
+    """Some rows of an array, in the layout of compiled kernels: see `plain`."""
     return plain(array[rows])
 
 
 def _put_back(slices, rows, out):
-    """Write what a kernel has written into copies to where it belongs."""
+    """Copy the results that a kernel wrote into copies of slices back to `out`."""
     for array, block in zip(out, slices, strict=True):
         if not np.may_share_memory(array, block):
             array[rows] = block
 
 
 def _run(task, n_rows, shape, passes):
+    """The results of the task for all blocks of rows, in order."""
     if 0 < n_rows <= MIN_BLOCK_ROWS:
         return map(task, [slice(0, n_rows)])
     n_clusters, n_features = shape
@@ -179,20 +183,20 @@ def _run(task, n_rows, shape, passes):
 
 
 def _on_threads(task, blocks, threads):
-    """What the task returns for each block; the calling thread takes its share.
+    """The results of the task for all blocks; the calling thread works too.
 
-    A pool of the standard library takes ten times as long to start, or more.
+    A pool of the standard library takes at least ten times as long to start.
     """
     results, errors = [None] * len(blocks), []
-    numbers = iter(range(len(blocks)))  # which threads may share
+    indices = iter(range(len(blocks)))  # threads share it: each index is taken once
 
     def work():
         try:
-            for number in numbers:
-                results[number] = task(blocks[number])
+            for i in indices:
+                results[i] = task(blocks[i])
         except BaseException as error:
             errors.append(error)
-            for _ in numbers:  # the others are to stop too
+            for _ in indices:  # leave no block for the other threads, so they stop
                 pass
 
     helpers = [Thread(target=work) for _ in range(threads - 1)]

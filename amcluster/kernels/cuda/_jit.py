@@ -1,9 +1,9 @@
-"""The one way kernels and their parts are compiled, for a device or the simulator.
+"""Decorators that compile kernels and their parts, for a device or the simulator.
 
-The simulator of numba runs a Python thread for each thread of the device. There, parts
-of kernels are plain functions, and the name `cuda` is what the running kernel sees:
-numba would exchange that name in the module of a part when a thread enters it, and
-change it back when one leaves though others are still inside.
+The simulator of numba runs a Python thread for each thread of the device. With it,
+parts of kernels are plain functions here, and the name `cuda` always refers to the
+running kernel. numba itself would replace that name in the module of a part when a
+thread enters the part, and restore it when one leaves while others are still inside.
 """
 
 import functools
@@ -22,7 +22,7 @@ SIMULATED = bool(config.ENABLE_CUDASIM)
 
 
 class _SimulatedShared:
-    """Shared arrays of the running kernel, one for each line that asks for one."""
+    """Shared arrays of the running kernel, one for each line of code that makes one."""
 
     def __init__(self, arrays):
         self.arrays = arrays
@@ -34,7 +34,7 @@ class _SimulatedShared:
 
 
 class _Simulated:
-    """The module `cuda`, as the kernel sees it that the simulator is running."""
+    """The module `cuda` of the kernel that the simulator is running."""
 
     def __getattr__(self, name):
         from numba.cuda.simulator.kernel import _get_kernel_context
@@ -46,7 +46,7 @@ class _Simulated:
 
 
 def _plain(argument):
-    """What numba wraps, slowly, in the simulator: an array, or arrays in a tuple."""
+    """The array, or tuple with arrays, inside the slow wrappers of the simulator."""
     if isinstance(argument, tuple):
         fields = map(_plain, argument)
         return type(argument)(*fields) if hasattr(argument, "_fields") else (*fields,)
@@ -73,10 +73,10 @@ def _simulated_overload(function):
 
 @contextmanager
 def running():
-    """Around the launch of a kernel.
+    """Ignore warnings while a kernel is launched.
 
-    In the simulator NumPy warns of numbers that a device passes over. On a device numba
-    warns that few rows do not keep it busy.
+    In the simulator NumPy warns of infinities and NaN, which a device does not. On a
+    device numba warns of small grids, which come from few rows.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Grid size")
@@ -86,7 +86,7 @@ def running():
 
 
 def _compiled_kernel(function):
-    """A kernel; its code is kept on disk, but for energies that are not amcluster's."""
+    """A kernel whose code is kept on disk, except for energies of users."""
     if os.environ.get("AMCLUSTER_NUMBA_CACHE", "1") == "0":
         return _cuda.jit(function)
     dispatcher = _cuda.jit(cache=True)(function)
@@ -108,7 +108,7 @@ else:
 
     cuda, part, kernel = _cuda, _cuda.jit(device=True), _compiled_kernel
     overload = extending.overload
-    # A part that returns a view of an array: only what is put in its place may.
+    # Only inlined functions may return views of arrays.
     view = _cuda.jit(device=True, inline="always")
-    # An index that is not negative: without it numba counts negative ones from the end.
+    # Unsigned indices save the code for negative ones, which count from the end.
     index = uint64

@@ -1,9 +1,9 @@
-"""How a kernel is launched: on how many blocks, with what room, and what comes back.
+"""How a kernel is launched: number of blocks, room for intermediate results, sums.
 
-A few blocks for each multiprocessor take one tile of rows after the other. So the room
-for what a tile needs on its way, and the sums over rows, belong to a block: there is
-little of both, however many rows come. Last, the sums of the blocks are added in their
-order: the same rows give the same bits.
+There are a few blocks per multiprocessor, each of which works on one tile of rows after
+the other. Room for intermediate results, and sums over rows, are allocated per block,
+so they are small however many rows there are. At last the sums of the blocks are added
+in a fixed order: the same rows give the same bits.
 """
 
 import math
@@ -17,7 +17,7 @@ from .tiles import LANES, PARTS, THREADS
 
 BLOCKS_PER_MULTIPROCESSOR = 4
 SIMULATED_BLOCKS = 2
-# Bytes that all blocks may need together for room and sums.
+# The most bytes of room and sums for all blocks together.
 ROOM = 1 << 30
 
 
@@ -28,16 +28,16 @@ def launch(function, rows, *arguments, room=(), out=(), sums=()):
     ----------
     function : callable
         The kernel: ``function(rows, *arguments, *room, *out, *sums)``. The first axis
-        of what it gets for `room` and `sums` is the number of the block.
+        of the arrays it gets for `room` and `sums` is the index of the block.
     rows : array of shape (n_rows, n_features)
-        In the memory of the device or not, as all arrays among the arguments.
+        In the memory of the device or of the host, like all arrays in `arguments`.
     *arguments : object
         Arrays, numbers, or tuples of them.
     room : sequence of tuple
-        Shapes of what a block needs for a tile, without the lanes: their axis is added
-        as the last one.
+        Shapes of the intermediate results of a block for a tile, without the axis of
+        lanes, which is added as the last one.
     out : sequence of array
-        What the kernel writes.
+        Arrays that the kernel writes.
     sums : sequence of tuple
         Shapes of the sums over rows.
 
@@ -52,7 +52,7 @@ def launch(function, rows, *arguments, room=(), out=(), sums=()):
 
 
 def launch_on(function, n_pieces, arguments, room=(), out=(), sums=()):
-    """As `launch`, over so many pieces of work; room has shapes and dtypes."""
+    """As `launch`, for a number of pieces of work; `room` has shapes and dtypes."""
     n_bytes = 8 * _count(sums)
     for shape, dtype in room:
         n_bytes += np.dtype(dtype).itemsize * math.prod(shape)
@@ -68,7 +68,7 @@ def launch_on(function, n_pieces, arguments, room=(), out=(), sums=()):
 
 
 def on_device(value):
-    """The same on the device: of an array, of a number, or of all fields of a tuple."""
+    """Copy an array, or all arrays in a tuple, to the device; return numbers as is."""
     if isinstance(value, tuple):
         fields = map(on_device, value)
         return type(value)(*fields) if hasattr(value, "_fields") else (*fields,)
@@ -76,14 +76,14 @@ def on_device(value):
 
 
 def place_for(out):
-    """Where on the device a kernel writes what belongs into `out`."""
+    """An array on the device, in which a kernel writes the values of `out`."""
     if isinstance(out, np.ndarray):
         return cuda.device_array(out.shape, out.dtype)
     return out
 
 
 def bring_back(place, out):
-    """Copy what a kernel wrote into `out`, if it is not there."""
+    """Copy the values that a kernel wrote into `out`, unless it wrote them there."""
     if place is not out:
         place.copy_to_host(out)
 
@@ -93,7 +93,7 @@ def _count(shapes):
 
 
 def _n_blocks(n_tiles, n_bytes):
-    """Blocks for so many tiles, of which each needs so many bytes."""
+    """The number of blocks for `n_tiles` tiles, if a block needs `n_bytes` bytes."""
     if SIMULATED:
         most = SIMULATED_BLOCKS
     else:
@@ -108,7 +108,7 @@ def _run(function, n_blocks, n_threads, *arguments):
 
 
 def _zeros(shapes):
-    """Arrays of zeros: neighbours, so that one launch fills all of them."""
+    """Arrays of zeros, contiguous in memory so that one launch fills all of them."""
     if not shapes:
         return []
     flat = cuda.device_array(_count(shapes), np.float64)
@@ -122,6 +122,7 @@ def _zeros(shapes):
 
 
 def _totals(parts, shapes):
+    """The sums over blocks, on the host."""
     if not parts:
         return ()
     flat = cuda.device_array(_count(shapes), np.float64)

@@ -1,4 +1,4 @@
-"""The state on its way: v <- v + step_size * (u - v), as in `cpu/dynamics.py`."""
+"""The dynamics of a state: v <- v + step_size * (u - v), as in `cpu/dynamics.py`."""
 
 import math
 
@@ -26,7 +26,7 @@ from .tiles import (
 
 @part
 def weigh(squared, n_hidden, memories, p, shared):
-    """Multiply by the weights of the energy, so that they sum to 1, or all are 0."""
+    """Multiply by the IRLS weights, and normalise unless all become 0."""
     lane, total = cuda.threadIdx.x, squared.dtype.type(0)
     n_clusters, n_seen = memories.log_weights.shape[0], memories.dimension - n_hidden
     for k in own(n_clusters):
@@ -42,7 +42,7 @@ def weigh(squared, n_hidden, memories, p, shared):
 
 @part
 def mean_at(squared, n_hidden, memories, p, state, mean, shared):
-    """Write the mean u at squared distances; without any weight it is the state."""
+    """Write the mean u, given squared distances; the state if all weights are 0."""
     to_logits(squared, n_hidden, memories, p)
     to_posteriors(p, memories.log_weights.shape[0], shared)
     total = squared.dtype.type(1)
@@ -57,14 +57,14 @@ def mean_at(squared, n_hidden, memories, p, state, mean, shared):
 
 @part
 def mean_of(state, memories, squared, p, mean, shared):
-    """Write the mean u of the memories that pull on a state."""
+    """Write the mean u of a state."""
     squares(memories.centers, state, squared, shared)
     mean_at(squared, state.dtype.type(0), memories, p, state, mean, shared)
 
 
 @kernel
 def write_starts(rows, memories, room, of_memories, out):
-    """Rows with their holes filled by what is expected, given the rest."""
+    """Rows with missing values replaced by their expectation, given the others."""
     shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
     state = room[cuda.blockIdx.x]
     squared, p = of_memories[cuda.blockIdx.x, 0], of_memories[cuda.blockIdx.x, 1]
@@ -72,7 +72,7 @@ def write_starts(rows, memories, room, of_memories, out):
         x = tile_at(rows, start)
         lane, of_x = cuda.threadIdx.x, lane_of(x)
         squares_of_seen(memories.centers, x, squared, shared)
-        n_hidden = number_of_holes(x, shared)
+        n_hidden = n_missing(x, shared)
         mean_at(squared, n_hidden, memories, p, state, state, shared)
         for j in own(state.shape[0]):
             if x[j, of_x] == x[j, of_x]:
@@ -81,20 +81,20 @@ def write_starts(rows, memories, room, of_memories, out):
 
 
 @part
-def number_of_holes(x, shared):
-    """How many values of this thread's lane are not seen."""
-    n_holes, lane = shared.dtype.type(0), lane_of(x)
+def n_missing(x, shared):
+    """The number of missing values in this thread's lane."""
+    total, lane = shared.dtype.type(0), lane_of(x)
     for j in own(x.shape[0]):
         if x[j, lane] != x[j, lane]:
-            n_holes += shared.dtype.type(1)
-    return sum_of_lane(n_holes, shared)
+            total += shared.dtype.type(1)
+    return sum_of_lane(total, shared)
 
 
 @part
 def move(x, complete, dynamics, mean, step, state):
-    """Take a step; return this thread's part of |u - v|^2 over what moves.
+    """Take a step; return this thread's part of |u - v|^2 over moving coordinates.
 
-    What moves of a row with holes are these, and all of a row without.
+    In a row with missing values only these move.
     """
     squared, lane, of_x = state.dtype.type(0), cuda.threadIdx.x, lane_of(x)
     for j in own(state.shape[0]):
@@ -112,14 +112,14 @@ def move(x, complete, dynamics, mean, step, state):
 def write_rest(
     rows, starts, memories, dynamics, tolerance, room, of_memories, out, shift
 ):
-    """Where the states rest, and how far they still would have moved."""
+    """The states at rest, and their last lengths of u - v."""
     shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
     block, lane, zero = cuda.blockIdx.x, cuda.threadIdx.x, rows.dtype.type(0)
     state, mean = room[block, 0], room[block, 1]
     squared, p = of_memories[block, 0], of_memories[block, 1]
     for start in tiles_of(rows):
         x = tile_at(rows, start)
-        complete = dynamics.holes and number_of_holes(x, shared) == zero
+        complete = dynamics.holes and n_missing(x, shared) == zero
         fill(starts, start, state)
         step, moved, t = dynamics.step_size, rows.dtype.type(np.inf), 0
         moving = np.int32(dynamics.n_steps)
@@ -141,14 +141,14 @@ def write_rest(
 
 @kernel
 def write_trajectory(rows, starts, memories, dynamics, room, of_memories, out):
-    """The states of each row, from where it starts."""
+    """The states of each row, from its start on."""
     shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
     block, zero = cuda.blockIdx.x, rows.dtype.type(0)
     state, mean = room[block, 0], room[block, 1]
     squared, p = of_memories[block, 0], of_memories[block, 1]
     for start in tiles_of(rows):
         x = tile_at(rows, start)
-        complete = dynamics.holes and number_of_holes(x, shared) == zero
+        complete = dynamics.holes and n_missing(x, shared) == zero
         fill(starts, start, state)
         store(state, start, out[:, 0])
         for t in range(dynamics.n_steps):
@@ -158,12 +158,14 @@ def write_trajectory(rows, starts, memories, dynamics, room, of_memories, out):
 
 
 def starts_of(rows, memories, dynamics, there):
-    """The rows, or `there`, into which they are written with their holes filled."""
+    """The rows; with missing values replaced they are written into `there`."""
     if not dynamics.holes:
         return rows
     n_clusters, n_features = memories.centers.shape
     launch(
-        *(write_starts, rows, memories),
+        write_starts,
+        rows,
+        memories,
         room=[(n_features,), (2, n_clusters)],
         out=[there],
     )
@@ -176,7 +178,11 @@ def trajectory(rows, memories, dynamics, out):
     rows, there = on_device(rows), place_for(out)
     starts = starts_of(rows, memories, dynamics, there[:, 0])
     launch(
-        *(write_trajectory, rows, starts, memories, dynamics),
+        write_trajectory,
+        rows,
+        starts,
+        memories,
+        dynamics,
         room=[(2, n_features), (2, n_clusters)],
         out=[there],
     )
@@ -195,14 +201,19 @@ def retrieve(rows, memories, dynamics, out):
 def rest(rows, memories, dynamics, tolerance, out, shift):
     """Write the states when they rest, or after T steps, into out (n_rows, n_features).
 
-    A row rests once u - v is no longer than `tolerance`; its last length goes into
-    shift (n_rows,).
+    A row is at rest once the length of u - v is at most `tolerance`; the last length is
+    written into shift (n_rows,).
     """
     n_clusters, n_features = memories.centers.shape
     rows, there = on_device(rows), place_for(out)
     starts = starts_of(rows, memories, dynamics, there)
     launch(
-        *(write_rest, rows, starts, memories, dynamics, tolerance),
+        write_rest,
+        rows,
+        starts,
+        memories,
+        dynamics,
+        tolerance,
         room=[(2, n_features), (2, n_clusters)],
         out=[there, shift],
     )

@@ -1,6 +1,6 @@
 """Energies, as in `cpu/energies.py`: the compiler chooses by the type of the energy.
 
-In the simulator all of these are functions of Python.
+In the simulator they are ordinary Python functions.
 """
 
 import math
@@ -10,17 +10,17 @@ from ._jit import overload
 
 
 def log_kernel(self, scaled, n_seen, n_hidden):
-    """Log density at a scaled squared distance, but for the normaliser."""
+    """Log density at a scaled squared distance, without the normaliser."""
     return self.log_kernel(scaled, n_seen, n_hidden)
 
 
 def weight(self, scaled, n_seen, n_hidden):
-    """Minus the slope of `log_kernel`: how much a row weighs in learning."""
+    """The IRLS weight of a row in learning: minus the slope of `log_kernel`."""
     return self.weight(scaled, n_seen, n_hidden)
 
 
 def weighs(self):
-    """Whether rows weigh differently, depending on how far they are."""
+    """Whether IRLS weights depend on the distance; those of the Gaussian are all 1."""
     return not isinstance(self, Gaussian)
 
 

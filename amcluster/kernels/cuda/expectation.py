@@ -1,4 +1,4 @@
-"""The E-step: what the closed-form M-step needs of the rows."""
+"""The E-step: the sums over rows that the closed-form M-step needs."""
 
 from ._jit import cuda, kernel
 from ._launch import launch
@@ -23,7 +23,7 @@ from .tiles import (
 
 @kernel
 def sum_expectation(
-    rows, weights, memories, room, pulled, evidence, counts, pulls, sums, squared_sums
+    rows, weights, memories, room, pulled, evidence, counts, totals, sums, squared_sums
 ):
     """The sums that `expectation` returns."""
     shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
@@ -51,13 +51,13 @@ def sum_expectation(
             pulled[start + lane] = total
             evidence[block, lane] += w * of_lane
         add_sums(p, counts[block], shared)
-        add_sums(squared, pulls[block], shared)
+        add_sums(squared, totals[block], shared)
         add_products(squared, x, sums[block], shared)
 
 
 @kernel
 def write_projection(rows, matrix, room, out):
-    """The rows in other coordinates."""
+    """rows @ matrix."""
     shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
     values = room[cuda.blockIdx.x]
     for start in tiles_of(rows):
@@ -66,24 +66,30 @@ def write_projection(rows, matrix, room, out):
 
 
 def expectation(rows, weights, memories, pulled):
-    """Sums over rows of the posterior p and of the pulled weight u = w p g.
+    """Sums over rows of the posterior p and of u = w p g, with the IRLS weight g.
 
     Writes sum_k u_nk into pulled (n_rows,). Returns the weighted sum of the log
     evidence, the sums of w p and of u (K,), of u x (K, D), and of u |x - center|^2.
     """
     n_clusters, n_features = memories.centers.shape
-    evidence, counts, pulls, sums, squared_sums = launch(
-        *(sum_expectation, rows, weights, memories),
+    evidence, counts, totals, sums, squared_sums = launch(
+        sum_expectation,
+        rows,
+        weights,
+        memories,
         room=[(2, n_clusters)],
         out=[pulled],
         sums=[
-            *((LANES,), (n_clusters,), (n_clusters,), (n_clusters, n_features)),
+            (LANES,),
+            (n_clusters,),
+            (n_clusters,),
+            (n_clusters, n_features),
             (PARTS, LANES),
         ],
     )
-    return float(evidence.sum()), counts, pulls, sums, float(squared_sums.sum())
+    return float(evidence.sum()), counts, totals, sums, float(squared_sums.sum())
 
 
 def project(rows, memories, matrix, out):
-    """Write rows @ matrix into `out`: no row depends on the others."""
+    """Write rows @ matrix into `out`; the result of a row is the same in any block."""
     launch(write_projection, rows, matrix, room=[(matrix.shape[1],)], out=[out])

@@ -1,6 +1,6 @@
-"""The dynamics in the space of memories, as in `cpu/memory_space.py`.
+"""The dynamics by inner products, as in `cpu/gram_dynamics.py`.
 
-There is the mathematics, and the rule which of the two ways pays.
+The mathematics is there, and the rule when this way is faster.
 """
 
 import math
@@ -37,14 +37,14 @@ class Network(NamedTuple):
 
     log_weights: np.ndarray  # (K,)
     beta: np.floating
-    centers: np.ndarray  # (1 or 2, K, D) 0 where the state does not move; where it does
-    between: np.ndarray  # (K, K) G: inner products over what moves
-    norms: np.ndarray  # (2, K) |center|^2 over what the first step sees, and over all
+    centers: np.ndarray  # (1 or 2, K, D) 0 where the state is fixed, 0 where it moves
+    between: np.ndarray  # (K, K) G: inner products over the coordinates that move
+    norms: np.ndarray  # (2, K) |center|^2 over those seen by the first step, over all
     moves: np.ndarray  # (D,) 1 where the state moves
-    steps: np.ndarray  # (T,) their sizes
+    steps: np.ndarray  # (T,) step sizes
     rests: np.ndarray  # (T + 1,) c_t
-    growth: np.floating  # of an adjoint, beyond which it is damped
-    sees: bool  # whether the first step sees what moves
+    growth: np.floating  # an adjoint that grows by more than this factor is damped
+    sees: bool  # whether the first step sees any coordinate that moves
 
     @classmethod
     def of(cls, memories, dynamics):
@@ -57,18 +57,21 @@ class Network(NamedTuple):
         between = np.empty((len(centers), len(centers)), centers.dtype)
         project(moving, memories, np.ascontiguousarray(moving.T), between)
         return cls(
-            *(memories.log_weights, memories.beta),
-            *(np.stack([moving, *fixed]), between),
-            np.stack([(squared * seen).sum(axis=1), squared.sum(axis=1)]),
-            *(moves, steps),
-            np.append(1, np.cumprod(1 - steps)).astype(centers.dtype),
-            dynamics.growth,
-            bool((seen * moves).any()),
+            log_weights=memories.log_weights,
+            beta=memories.beta,
+            centers=np.stack([moving, *fixed]),
+            between=between,
+            norms=np.stack([(squared * seen).sum(axis=1), squared.sum(axis=1)]),
+            moves=moves,
+            steps=steps,
+            rests=np.append(1, np.cumprod(1 - steps)).astype(centers.dtype),
+            growth=dynamics.growth,
+            sees=bool((seen * moves).any()),
         )
 
 
 def room_of(network):
-    """Shapes of x . center; alpha of all steps; posteriors; the change of the state."""
+    """Shapes of x . center, alpha and posteriors of all steps, and v(T) - x."""
     n_parts, n_clusters, n_features = network.centers.shape
     n_steps = len(network.steps)
     of_steps = (n_steps + 1, n_clusters), (n_steps, n_clusters)
@@ -77,7 +80,7 @@ def room_of(network):
 
 @part
 def run(x, network, of_x, alphas, posteriors, shared):
-    """Fill the way of a tile."""
+    """Compute the path of a tile."""
     lane, zero = cuda.threadIdx.x, shared.dtype.type(0)
     n_parts, n_clusters = network.centers.shape[0], network.centers.shape[1]
     for of_part in range(n_parts):
@@ -103,7 +106,7 @@ def run(x, network, of_x, alphas, posteriors, shared):
 
 @part
 def change(x, network, alphas, out, shared):
-    """Write v(T) - x over what moves, 0 elsewhere; return this thread's squares."""
+    """Write v(T) - x, 0 where the state is fixed; return this thread's squares."""
     lane, of_x, n_steps = cuda.threadIdx.x, lane_of(x), network.steps.shape[0]
     product(network.centers[0].T, alphas[n_steps], out, shared)
     less, squared = network.rests[n_steps] - x.dtype.type(1), x.dtype.type(0)
@@ -142,7 +145,10 @@ def sum_loss(rows, weights, network, of_x, alphas, posteriors, ends, losses):
 
 @part
 def unit_of(w, squared, growth, shared):
-    """1 over the longest adjoint that is not damped; `squared` is this thread's."""
+    """1 over the largest length of an adjoint that is not damped.
+
+    `squared` is this thread's part of |v(T) - x|^2.
+    """
     longest = growth * (w + w) * math.sqrt(sum_of_lane(squared, shared))
     zero, one = shared.dtype.type(0), shared.dtype.type(1)
     return one / longest if longest > zero else zero
@@ -150,14 +156,17 @@ def unit_of(w, squared, growth, shared):
 
 @part
 def damping_of(squared, shared):
-    """The factor of an adjoint, given this thread's part of its square in that unit."""
+    """The factor, at most 1, that limits an adjoint to a length of 1.
+
+    `squared` is this thread's part of its squared length, in multiples of the unit.
+    """
     squared, one = sum_of_lane(squared, shared), shared.dtype.type(1)
     return one / math.sqrt(squared) if squared > one else one
 
 
 @part
 def go_back(x, w, unit, network, of_x, alphas, posteriors, back, sums, shared):
-    """The adjoint of `run`; `back` is gamma, z, and what the centers get of x."""
+    """The adjoint of `run`; `back` has gamma, z, and the coefficients p and q of x."""
     lane, zero = cuda.threadIdx.x, shared.dtype.type(0)
     n_clusters, last = network.between.shape[0], network.steps.shape[0]
     gamma, z, of_m, of_f = back[0], back[1], back[2], back[3]
@@ -213,12 +222,12 @@ def sum_gradient(
     diagonal,
     totals,
 ):
-    """What `gradients` needs.
+    """The loss and the sums that `gradients` needs, as in `cpu/gram_dynamics.py`.
 
-    The gradient with respect to G, twice, is the sum over steps of ``step sigma
-    gamma^T + r alpha^T``. As alpha is a sum of earlier sigma, and gamma one of later r
-    and the last alpha, the second part is the transposed of the first but for `ends`,
-    and for `diagonal`.
+    Twice the gradient with respect to G is the sum over steps of ``step sigma gamma^T +
+    r alpha^T``. As alpha is a sum of earlier sigma, and gamma a sum of later r and the
+    last alpha, the second part is the transpose of the first, except for `ends` and
+    `diagonal`.
     """
     shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
     block = cuda.blockIdx.x
@@ -247,16 +256,19 @@ def sum_gradient(
 
 
 def retrieve(rows, memories, dynamics, out):
-    """`dynamics.retrieve` through the space of memories."""
+    """`dynamics.retrieve` by inner products."""
     network = Network.of(memories, dynamics)
     launch(write_ends, rows, network, room=room_of(network), out=[out])
 
 
 def loss(rows, weights, memories, dynamics):
-    """`reconstruction.reconstruction_loss` through the space of memories."""
+    """`reconstruction.reconstruction_loss` by inner products."""
     network = Network.of(memories, dynamics)
     (losses,) = launch(
-        *(sum_loss, rows, weights, network),
+        sum_loss,
+        rows,
+        weights,
+        network,
         room=room_of(network),
         sums=[(PARTS, LANES)],
     )
@@ -264,15 +276,22 @@ def loss(rows, weights, memories, dynamics):
 
 
 def gradient(rows, weights, memories, dynamics):
-    """`reconstruction.reconstruction_gradient` through the space of memories."""
+    """`reconstruction.reconstruction_gradient` by inner products."""
     network, n_clusters = Network.of(memories, dynamics), len(memories.centers)
     square = n_clusters, n_clusters
     losses, *sums = launch(
-        *(sum_gradient, rows, weights, network),
+        sum_gradient,
+        rows,
+        weights,
+        network,
         room=[*room_of(network), (4, n_clusters)],
         sums=[
-            *((PARTS, LANES), network.centers.shape, square, square),
-            *((n_clusters,), (n_clusters,)),
+            (PARTS, LANES),
+            network.centers.shape,
+            square,
+            square,
+            (n_clusters,),
+            (n_clusters,),
         ],
     )
     return float(losses.sum()), *gradients(sums, memories, network)

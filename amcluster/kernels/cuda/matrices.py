@@ -1,4 +1,4 @@
-"""What NumPy does with rows on the CPU, for those that are on the device."""
+"""Kernels for rows on the device that do what NumPy does for rows on the host."""
 
 from ._jit import cuda, kernel
 from ._launch import launch
@@ -27,24 +27,26 @@ def sum_outer_products(rows, weights, room, sums):
 
 
 @kernel
-def copy_column(rows, number, out):
+def copy_column(rows, j, out):
     """Write one feature of the rows."""
     for start in tiles_of(rows):
         row = start + cuda.threadIdx.x
         if cuda.threadIdx.y == 0 and row < rows.shape[0]:
-            out[row] = rows[row, number]
+            out[row] = rows[row, j]
 
 
 def moment(rows, weights, memories):
     """Return the sum of w x x^T (D, D), in a tuple."""
     n_features = rows.shape[1]
     return launch(
-        *(sum_outer_products, rows, weights),
+        sum_outer_products,
+        rows,
+        weights,
         room=[(n_features,)],
         sums=[(n_features, n_features)],
     )
 
 
-def column(rows, memories, number, out):
+def column(rows, memories, j, out):
     """Write one feature of the rows into out (n_rows,)."""
-    launch(copy_column, rows, number, out=[out])
+    launch(copy_column, rows, j, out=[out])

@@ -1,7 +1,7 @@
 """The reconstruction loss sum_n w_n |m * (x_n - v_n(T))|^2 and its gradient.
 
-The mathematics is in `cpu/reconstruction.py`. Here the states themselves are kept, in
-room of the block; `memory_space` does the same with fewer numbers.
+The mathematics is in `cpu/reconstruction.py`. The states themselves are stored here, in
+memory of the block; `gram_dynamics` does the same with fewer numbers.
 """
 
 import numpy as np
@@ -31,31 +31,34 @@ from .tiles import (
 
 
 @part
-def size_of_step(t, j, is_hole, dynamics):
-    """How far a coordinate goes."""
+def size_of_step(t, j, missing, dynamics):
+    """The size of step t in coordinate j; 0 if it is fixed."""
     if t == 0:
         size = dynamics.first_step_size * dynamics.moves[j]
-        return dynamics.moves.dtype.type(1) if is_hole else size
-    return dynamics.step_size if is_hole else dynamics.step_size * dynamics.moves[j]
+        return dynamics.moves.dtype.type(1) if missing else size
+    return dynamics.step_size if missing else dynamics.step_size * dynamics.moves[j]
 
 
 @part
-def hole(x, j, lane, dynamics):
-    """Whether a coordinate is a hole of its row."""
+def is_missing(x, j, lane, dynamics):
+    """Whether coordinate j of a row is missing."""
     return dynamics.holes and x[j, lane] != x[j, lane]
 
 
 @part
 def run(x, memories, dynamics, states, means, posteriors, shared):
-    """Fill the path of a tile. After the states comes what the first step looks at."""
+    """Compute the path of a tile.
+
+    After the states come the values that the first step sees, NaN where it sees none.
+    """
     lane, of_x = cuda.threadIdx.x, lane_of(x)
     zero, nan = x.dtype.type(0), x.dtype.type(np.nan)
     n_features, n_clusters = x.shape[0], memories.log_weights.shape[0]
     looked_at = states[dynamics.n_steps + 1]
     for j in own(n_features):
-        value = zero if hole(x, j, of_x, dynamics) else x[j, of_x]
+        value = zero if is_missing(x, j, of_x, dynamics) else x[j, of_x]
         states[0, j, lane] = value
-        is_seen = dynamics.seen[j] > zero and not hole(x, j, of_x, dynamics)
+        is_seen = dynamics.seen[j] > zero and not is_missing(x, j, of_x, dynamics)
         looked_at[j, lane] = value if is_seen else nan
     for t in range(dynamics.n_steps):
         if t == 0:
@@ -66,18 +69,21 @@ def run(x, memories, dynamics, states, means, posteriors, shared):
         to_posteriors(posteriors[t], n_clusters, shared)
         product(memories.centers.T, posteriors[t], means[t], shared)
         for j in own(n_features):
-            size = size_of_step(t, j, hole(x, j, of_x, dynamics), dynamics)
+            size = size_of_step(t, j, is_missing(x, j, of_x, dynamics), dynamics)
             before = states[t, j, lane]
             states[t + 1, j, lane] = before + size * (means[t, j, lane] - before)
 
 
 @part
 def judge(x, dynamics, states, g):
-    """Write v(T) - x, where it is judged, into g; return this thread's squares."""
+    """Write v(T) - x into g, 0 where the two are not compared.
+
+    Returns this thread's sum of squares.
+    """
     lane, of_x, squared = cuda.threadIdx.x, lane_of(x), x.dtype.type(0)
     for j in own(x.shape[0]):
         judged = dynamics.moves[j]
-        if hole(x, j, of_x, dynamics):
+        if is_missing(x, j, of_x, dynamics):
             judged = x.dtype.type(0)
         away = judged * (states[dynamics.n_steps, j, lane] - states[0, j, lane])
         g[j, lane] = away
@@ -100,7 +106,7 @@ def run_back(
     sums,
     shared,
 ):
-    """Carry g back from v(T) to v(0), adding to the sums on the way."""
+    """Carry g back from v(T) to v(0), adding to the sums at each step."""
     lane, of_x = cuda.threadIdx.x, lane_of(x)
     n_features, n_clusters = x.shape[0], memories.log_weights.shape[0]
     zero, scale = x.dtype.type(0), memories.beta + memories.beta
@@ -111,7 +117,7 @@ def run_back(
     for t in range(dynamics.n_steps - 1, -1, -1):
         mean, squared = zero, zero
         for j in own(n_features):
-            size = size_of_step(t, j, hole(x, j, of_x, dynamics), dynamics)
+            size = size_of_step(t, j, is_missing(x, j, of_x, dynamics), dynamics)
             length = unit * g[j, lane] if size > zero else zero
             moved = size * g[j, lane]
             h[j, lane] = moved
@@ -175,7 +181,7 @@ def sum_gradient(
     seen,
     r,
 ):
-    """`reconstruction_gradient`: the loss and sums of p h^T + r v^T, r seen^T, r."""
+    """`reconstruction_gradient`: loss, and sums of p h^T + r v^T, r seen^T and r."""
     shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
     block = cuda.blockIdx.x
     sums = centers[block], seen[block], r[block]
@@ -210,7 +216,7 @@ def sum_gradient(
 
 
 def room_of(memories, dynamics):
-    """Shapes of the states, of the means they are drawn to, and of the posteriors."""
+    """Shapes of the states, the means u and the posteriors of all steps."""
     (n_clusters, n_features), n_steps = memories.centers.shape, dynamics.n_steps
     return [(n_steps + 2, n_features), (n_steps, n_features), (n_steps, n_clusters)]
 
@@ -221,7 +227,11 @@ def reconstruction_loss(rows, weights, memories, dynamics):
     if gram_dynamics.pays(memories, dynamics):
         return gram_dynamics.loss(rows, weights, memories, dynamics)
     (losses,) = launch(
-        *(sum_loss, rows, weights, memories, dynamics),
+        sum_loss,
+        rows,
+        weights,
+        memories,
+        dynamics,
         room=[*room_of(memories, dynamics), memories.centers.shape[1:]],
         sums=[(PARTS, LANES)],
     )
@@ -235,7 +245,11 @@ def reconstruction_gradient(rows, weights, memories, dynamics):
         return gram_dynamics.gradient(rows, weights, memories, dynamics)
     shape = n_clusters, n_features = memories.centers.shape
     losses, centers, seen, r = launch(
-        *(sum_gradient, rows, weights, memories, dynamics),
+        sum_gradient,
+        rows,
+        weights,
+        memories,
+        dynamics,
         room=[*room_of(memories, dynamics), (3, n_features), (n_clusters,)],
         sums=[(PARTS, LANES), shape, shape, (2, n_clusters)],
     )

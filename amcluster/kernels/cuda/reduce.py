@@ -1,4 +1,4 @@
-"""Logits, posteriors and log evidence of a state under the memories."""
+"""Logits, posteriors, labels and log evidence of states under the memories."""
 
 import math
 
@@ -23,13 +23,13 @@ from .tiles import (
 
 @part
 def resolution(dtype):
-    """Logits that differ by no more than rounding count as equal."""
+    """Logits count as equal if they differ by at most four epsilon, as by rounding."""
     return dtype.type(-4.0 * np.finfo(dtype).eps)
 
 
 @part
 def logit(k, squared, n_hidden, memories):
-    """The logit of a memory at a squared distance over the features that are seen."""
+    """The logit of memory k at a squared distance over the seen features."""
     n_seen = memories.dimension - n_hidden
     scaled = memories.beta * squared
     return memories.log_weights[k] + log_kernel(
@@ -39,7 +39,7 @@ def logit(k, squared, n_hidden, memories):
 
 @part
 def to_logits(squared, n_hidden, memories, out):
-    """Turn squared distances into logits; n_hidden is that of this thread's lane."""
+    """Write logits, given squared distances and n_hidden of this thread's lane."""
     lane = cuda.threadIdx.x
     for k in own(memories.log_weights.shape[0]):
         out[k, lane] = logit(k, squared[k, lane], n_hidden, memories)
@@ -58,8 +58,8 @@ def largest_logit(logits, n_clusters, shared):
 def to_posteriors(logits, n_clusters, shared):
     """Turn logits into posteriors; return the logsumexp of this thread's lane.
 
-    Where all logits are -infinity, too far away for the dtype, no memory is preferred:
-    their differences are not numbers, and count as no difference.
+    If all logits are -infinity, because distances exceed the dtype's range, their
+    differences are NaN and count as 0: no memory is preferred.
     """
     lane, one, equal = cuda.threadIdx.x, logits.dtype.type(1), resolution(logits.dtype)
     largest = largest_logit(logits, n_clusters, shared)
@@ -100,9 +100,9 @@ def write_posterior(rows, memories, room, out):
 
 @kernel
 def write_label(rows, memories, room, out):
-    """The number of the largest logit of each row.
+    """The index of the largest logit of each row.
 
-    It takes for equal what `to_posteriors` takes for equal: the two never disagree.
+    Logits count as equal as in `to_posteriors`, so labels agree with posteriors.
     """
     shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
     values, n_clusters = room[cuda.blockIdx.x], memories.log_weights.shape[0]
@@ -133,7 +133,7 @@ def write_log_evidence(rows, memories, room, out):
 
 @kernel
 def sum_squared_error(rows, weights, memories, labels, total):
-    """The weighted squares of the distances of the rows to the centers of labels."""
+    """The weighted sum of squared distances of rows to the centers of their labels."""
     n_features, lane = rows.shape[1], cuda.threadIdx.x
     for start in tiles_of(rows):
         i = start + lane

@@ -1,7 +1,8 @@
-"""Distances for the first memories: draws, the hard (beta -> infinity) phase, swaps.
+"""Distances for the first memories: k-means++ draws, hard (k-means) phase, swaps.
 
-In that limit the posterior is 1 for the nearest memory; only the centers matter. With
-`holes`, distances run over the coordinates of a row that are not NaN.
+The hard phase is the limit beta -> infinity, where the posterior of the nearest memory
+is 1 and only the centers matter. With `holes`, distances run over the coordinates of a
+row that are not NaN.
 """
 
 import numpy as np
@@ -126,7 +127,12 @@ def potentials(rows, weights, memories, holes, closest, nearer):
     """
     of_centers = (len(memories.centers),)
     return launch(
-        *(sum_potentials, rows, weights, memories, holes, closest),
+        sum_potentials,
+        rows,
+        weights,
+        memories,
+        holes,
+        closest,
         room=[of_centers],
         out=[nearer],
         sums=[of_centers],
@@ -136,12 +142,17 @@ def potentials(rows, weights, memories, holes, closest, nearer):
 def nearest(rows, weights, memories, holes, labels, first, second):
     """Write the nearest center and the squared distances to it and to the next one.
 
-    Returns the weight, the weighted sum of rows and the inertia that fall to each
-    center, and with holes the weight of what is seen: (K,), (K, D), (K,), (K, D).
+    Returns, over the rows nearest to each center, the weight, the weighted sum of rows,
+    the inertia and, with missing values, the weight of the seen values of each feature:
+    (K,), (K, D), (K,), (K, D).
     """
     shape, of_centers = memories.centers.shape, memories.centers.shape[:1]
     return launch(
-        *(sum_nearest, rows, weights, memories, holes),
+        sum_nearest,
+        rows,
+        weights,
+        memories,
+        holes,
         room=[of_centers],
         out=[labels, first, second],
         sums=[of_centers, shape, of_centers, shape],
@@ -149,17 +160,24 @@ def nearest(rows, weights, memories, holes, labels, first, second):
 
 
 def swap_costs(rows, weights, memories, n_clusters, holes, labels, first, second):
-    """Inertia after putting candidate c in the place of a partition's center k.
+    """The inertia of a partition after candidate c replaces center k, for all c and k.
 
-    The candidates are the centers of `memories`; labels, first and second are what
-    `nearest` wrote for the partition. Returns kept (C,), the inertia with the candidate
-    added and nothing removed, and extra (C, K), what removing center k then adds: rows
-    of k go to the candidate or to their second nearest center, whichever is nearer.
+    The candidates are the centers of `memories`; labels, first and second are those
+    that `nearest` wrote for the partition. Returns kept (C,), the inertia with the
+    candidate added and no center removed, and extra (C, K), by how much removing center
+    k then raises it: rows of k move to the candidate or to their second nearest center,
+    whichever is nearer.
     """
     n_candidates = len(memories.centers)
     return launch(
-        *(sum_swap_costs, rows, weights, memories, holes),
-        *(labels, first, second),
+        sum_swap_costs,
+        rows,
+        weights,
+        memories,
+        holes,
+        labels,
+        first,
+        second,
         room=[(2, n_candidates), (n_clusters,)],
         sums=[(n_candidates,), (n_candidates, n_clusters)],
     )

@@ -1,6 +1,6 @@
 """Sums over the threads of a warp, which read each other's registers.
 
-The simulator has no warps: there, threads meet in shared memory.
+The simulator has no warps: its threads use shared memory instead.
 """
 
 from ._jit import SIMULATED, cuda, part
@@ -10,7 +10,7 @@ WARP = 2 if SIMULATED else 32
 if SIMULATED:
 
     def sum_of_warp(value, thread, shared):
-        """The sum of what the threads of a warp have."""
+        """The sum of `value` over the threads of a warp."""
         cuda.syncthreads()
         shared[thread] = value
         cuda.syncthreads()
@@ -24,7 +24,7 @@ else:
 
     @part
     def sum_of_warp(value, thread, shared):
-        """The sum of what the threads of a warp have."""
+        """The sum of `value` over the threads of a warp."""
         distance = WARP // 2
         while distance > 0:
             value += cuda.shfl_xor_sync(0xFFFFFFFF, value, distance)
