@@ -1,4 +1,4 @@
-"""Pictures of fitted memories, in the manner of scikit-learn's displays."""
+"""Plots of fitted memories, with the interface of scikit-learn's displays."""
 
 from .assignment import AssignmentDisplay
 from .energy import EnergyLandscapeDisplay

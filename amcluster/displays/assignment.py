@@ -1,4 +1,4 @@
-"""How the assignment of rows to memories settles."""
+"""A plot of the posteriors of rows over the memories, step by step."""
 
 from numbers import Integral
 
@@ -22,11 +22,11 @@ from .fitted import Fitted
 class AssignmentDisplay:
     """Posteriors of rows over the memories, step by step.
 
-    Make it by `from_estimator`. Without `row` each line is the entropy of a row's
+    Create it by `from_estimator`. Without `row` each line is the entropy of a row's
     posterior, in the colour of the memory it ends at, and the black line is their mean.
     With `row`, areas are the posteriors of the memories for that row, and the black
-    line is its entropy divided by the log of the number of memories: 1 is no knowledge,
-    0 is certainty.
+    line is its entropy divided by the log of the number of memories: 1 for a uniform
+    posterior, 0 for certainty.
 
     Parameters
     ----------
@@ -69,9 +69,9 @@ class AssignmentDisplay:
     def from_estimator(cls, estimator, X, *, n_steps=20, row=None, ax=None):
         """Follow the posteriors of a fitted clusterer.
 
-        With `CLAMELBOClusterer` the posterior is the state of the network, and settles
-        from uniform by the natural flow. With the others it is that of the state, which
-        moves from the row towards a memory.
+        With `CLAMELBOClusterer` the posterior is the state of the network, and moves
+        from uniform to its limit by the natural flow. With other clusterers it is the
+        posterior of the state, which moves from the row towards a memory.
 
         Parameters
         ----------
@@ -96,7 +96,7 @@ class AssignmentDisplay:
         TypeError
             If the estimator is not a clusterer of this library.
         ValueError
-            If `row` is not the number of a row of X.
+            If `row` is not the index of a row of X.
         """
         fitted = Fitted.of(estimator, cls.__name__)
         clusterer, rows = fitted.clusterer, fitted.rows(X)
@@ -124,7 +124,7 @@ class AssignmentDisplay:
         Raises
         ------
         ValueError
-            If `row` is not the number of a row.
+            If `row` is not the index of a row.
         """
         if row is not None:
             last = len(self.posteriors) - 1
@@ -149,7 +149,7 @@ class AssignmentDisplay:
         mean = self.entropies_.mean(axis=0)
         self.ax_.plot(mean, color="black", linewidth=2, label="mean of the rows")
         self.ax_.set(ylabel="entropy of the posterior (nats)")
-        # The legend is above all lines.
+        # Leave room for the legend above all lines.
         self.ax_.set_ylim(0, max(1.25 * self.entropies_.max(), 0.1))
         self.ax_.legend(loc="upper right")
 

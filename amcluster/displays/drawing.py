@@ -1,8 +1,8 @@
-"""What all displays draw with."""
+"""Colours, axes and legends that all displays share."""
 
 import numpy as np
 
-# Okabe and Ito's colours, which people with any colour vision can tell apart.
+# Okabe and Ito's colours, distinguishable with any kind of colour vision.
 PALETTE = (
     "#0072B2",
     "#E69F00",
@@ -18,7 +18,7 @@ GREY = "0.6"
 def axes(ax, who):
     """The Axes to draw on: `ax`, or those of a new figure.
 
-    matplotlib is imported here, so that clustering does without it.
+    matplotlib is imported here, so that it is needed for plots only.
     """
     try:
         import matplotlib.pyplot as plt
@@ -33,7 +33,7 @@ def axes(ax, who):
 
 
 def colours(n_memories):
-    """A colour for each memory; beyond seven they come again."""
+    """A colour for each memory; they repeat after seven."""
     return [PALETTE[k % len(PALETTE)] for k in range(n_memories)]
 
 

@@ -1,4 +1,4 @@
-"""The energy landscape of a network, seen on a plane."""
+"""A plot of the energy of a network over a plane."""
 
 import warnings
 from numbers import Integral
@@ -12,23 +12,23 @@ from .drawing import GREY, PALETTE, axes
 from .fitted import Fitted
 from .plane import Plane
 
-# Part of the range of what is drawn that the plane goes on beyond it.
+# The margin around all points that are drawn, as a fraction of their range.
 MARGIN = 0.15
-BASE = -1  # basin of the base measure
+BASE = -1  # label of the basin of the base measure
 
 
 class EnergyLandscapeDisplay:
     """Energy of a network over a plane, with memories, basins and flows.
 
-    Make it by `from_estimator`. Lines are of equal energy, denser near the bottom;
-    areas of one colour are states from which the network ends at the same memory; white
-    ones, states from which it ends at the base measure, where a new memory would be
-    made.
+    Create it by `from_estimator`. Lines are of equal energy, denser near the minimum.
+    Areas of one colour are states from which the network ends at the same memory, and
+    white areas those from which it ends at the base measure, where a new memory would
+    be made.
 
     Rows of more than two features are projected onto the plane through their mean and
-    along their two first principal components, and so are memories and flows. Energies
-    and basins are those of the states in this plane, through which the wells of
-    memories far from it are cut above their bottom.
+    along their first two principal components, and so are memories and flows. Energies
+    and basins are those of the states in this plane; if a memory is far from the plane,
+    the energies near it are above its minimum.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class EnergyLandscapeDisplay:
         Coordinates of rows.
 
     paths : ndarray of shape (n_starts, n_steps + 1, 2), default=None
-        Coordinates of states on their way.
+        Coordinates of states along their flows.
 
     base_mean : ndarray of shape (2,), default=None
         Coordinates of the mean of the base measure.
@@ -76,7 +76,7 @@ class EnergyLandscapeDisplay:
 
     See Also
     --------
-    AssignmentDisplay : Posteriors on their way, which are the states of CLAM+ELBO.
+    AssignmentDisplay : Posteriors, which are the states of CLAM+ELBO, step by step.
 
     Examples
     --------
@@ -137,8 +137,8 @@ class EnergyLandscapeDisplay:
             A fitted estimator. With a Pipeline the landscape is that of the transformed
             rows.
         X : array-like of shape (n_samples, n_features)
-            Rows to draw, which also set what part of the plane is seen. Missing values
-            are drawn where the memories expect them.
+            Rows to draw, which also determine the range of the plane. Missing values
+            are replaced by what the memories expect.
         starts : array-like of shape (n_starts, n_features), default=None
             States whose flow is drawn; None: no flow.
         n_steps : int, default=30
@@ -235,7 +235,9 @@ class EnergyLandscapeDisplay:
         palette = ("#FFFFFF", *PALETTE)
         indices = np.where(self.basins == BASE, 0, 1 + self.basins % len(PALETTE))
         self.ax_.pcolormesh(
-            *(self.xx0, self.xx1, indices),
+            self.xx0,
+            self.xx1,
+            indices,
             cmap=_listed(palette),
             vmin=-0.5,
             vmax=len(palette) - 0.5,
@@ -244,7 +246,8 @@ class EnergyLandscapeDisplay:
             rasterized=True,
             zorder=0,
         )
-        # One label at a time: the line between 1 and 3 is none of 2's.
+        # One label at a time: contours of the labels themselves would draw a line of
+        # label 2 where 1 borders on 3.
         for label in range(BASE, n_memories):
             inside = self.basins == label
             if inside.any() and not inside.all():
@@ -256,7 +259,7 @@ class EnergyLandscapeDisplay:
     def _draw_energy(self, **kwargs):
         low, high = self.energy.min(), self.energy.max()
         style = {"colors": GREY, "linewidths": 0.7, "linestyles": "solid", "zorder": 1}
-        # Energies rise with the square of the distance: so do the levels.
+        # Energies grow as the square of the distance, and so do the levels.
         style["levels"] = low + (high - low) * np.linspace(0, 1, 22)[1:-1] ** 2
         self.contours_ = self.ax_.contour(
             self.xx0, self.xx1, self.energy, **(style | kwargs)
@@ -270,7 +273,7 @@ def _listed(palette):
 
 
 def _paths(fitted, starts, n_steps, step_size):
-    """States on their way, in the space of rows."""
+    """States along their flows, in the space of rows."""
     if isinstance(fitted.clusterer, CLAMELBOClusterer):
         raise ValueError(
             "starts were given, but the states of CLAMELBOClusterer are posteriors and"
@@ -281,7 +284,7 @@ def _paths(fitted, starts, n_steps, step_size):
 
 
 def _grid(shapes, resolution):
-    """Coordinates of a grid over all points of `shapes`, and a margin."""
+    """Coordinates of a grid that covers all points of `shapes` with a margin."""
     points = np.concatenate([points.reshape(-1, 2) for points in shapes])
     low, high = points.min(axis=0), points.max(axis=0)
     margin = MARGIN * np.where(high > low, high - low, 1)
@@ -290,11 +293,11 @@ def _grid(shapes, resolution):
 
 
 def _basins(clusterer, states):
-    """Memory that the network ends at from each state; BASE for the base measure."""
+    """The memory at which the network ends from each state, or BASE."""
     if isinstance(clusterer, CLAMELBOClusterer):
-        return clusterer.predict(states)  # it ends at the posterior
+        return clusterer.predict(states)  # its states converge to the posterior
     with warnings.catch_warnings():
-        # States on a ridge may take forever; it matters little where they are put.
+        # States on a ridge may not converge; either basin is right for them.
         warnings.simplefilter("ignore", ConvergenceWarning)
         rest = clusterer.retrieve(states)
     basins = clusterer.predict(rest)

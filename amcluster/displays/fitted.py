@@ -1,4 +1,4 @@
-"""What a display is given: a fitted clusterer, perhaps at the end of a Pipeline."""
+"""The fitted clusterer that a display draws, alone or at the end of a Pipeline."""
 
 from copy import copy
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from ..clusterers.base import AssociativeClusterer
 
 
 class Fitted(NamedTuple):
-    """A clusterer, and the steps before it if it is the last of a Pipeline."""
+    """A clusterer, and the steps before it if it is the last step of a Pipeline."""
 
     given: AssociativeClusterer
     clusterer: AssociativeClusterer  # the same, but it takes arrays without names
@@ -19,7 +19,7 @@ class Fitted(NamedTuple):
 
     @classmethod
     def of(cls, estimator, who):
-        """Take a Pipeline apart; raise for what `who` cannot draw."""
+        """Split a Pipeline; raise if `who` cannot draw the estimator."""
         clusterer, steps = estimator, None
         if isinstance(estimator, Pipeline):
             clusterer = estimator[-1]
@@ -43,25 +43,25 @@ class Fitted(NamedTuple):
         return self.given._check_X(X)
 
     def completed(self, X):
-        """The same, with missing values where the memories expect them."""
+        """As `rows`, with missing values replaced by what the memories expect."""
         X = self.rows(X)
         return self.clusterer.complete(X) if np.isnan(X).any() else X
 
     def undone(self, points):
-        """Points back in the units before the Pipeline, where its steps can."""
+        """Points in the units before the Pipeline, if its steps can be inverted."""
         if hasattr(self.steps, "inverse_transform"):
             return self.steps.inverse_transform(points)
         return points
 
     @property
     def feature_names(self):
-        """Names of what the clusterer sees."""
+        """Names of the features of the clusterer."""
         default = [f"x{i}" for i in range(self.clusterer.n_features_in_)]
         return list(getattr(self.given, "feature_names_in_", default))
 
     @property
     def preparation(self):
-        """How the rows were prepared, to be said after a name."""
+        """The steps before the clusterer, as a suffix for names of features."""
         if self.steps is None:
             return ""
         names = (type(step).__name__ for _, step in self.steps.steps)

@@ -1,4 +1,4 @@
-"""The memories themselves."""
+"""A plot of the memories, as images or profiles."""
 
 from math import prod
 from numbers import Integral
@@ -10,20 +10,20 @@ from .drawing import GREY, axes, colours, legend_beside
 from .fitted import Fitted
 
 MOST_COLUMNS = 10
-GAP = 0.25  # between images, in widths of one
+GAP = 0.25  # between images, in widths of an image
 
 
 class MemoryDisplay:
     """Memories as images or as profiles over the features, with sizes and nearest rows.
 
-    Make it by `from_estimator`. With `image_shape` each memory is a framed image, with
-    the number of its rows above and the rows nearest to it below. Without, it is a line
-    over the features, and the rows nearest to it are thin lines.
+    Create it by `from_estimator`. With `image_shape` each memory is a framed image,
+    with the number of its rows above and the rows nearest to it below. Without, it is a
+    line over the features, and the rows nearest to it are thin lines.
 
     Parameters
     ----------
     memories : ndarray of shape (n_clusters, n_features)
-        What each memory looks like.
+        Values of each memory.
 
     sizes : ndarray of shape (n_clusters,), int
         Number of rows of each memory.
@@ -32,10 +32,10 @@ class MemoryDisplay:
         The rows nearest to each memory, NaN where it has fewer.
 
     feature_names : list of str
-        Names of the features, for profiles.
+        Names of the features, on the axis of profiles.
 
     ylabel : str, default="value"
-        What the values are, for profiles.
+        Label of the axis of values of profiles.
 
     Attributes
     ----------
@@ -79,9 +79,9 @@ class MemoryDisplay:
         ----------
         estimator : clusterer of amcluster, or Pipeline that ends in one
             A fitted estimator. With a Pipeline memories are drawn in the units before
-            it, if its steps can be undone.
+            it, if its steps can be inverted.
         X : array-like of shape (n_samples, n_features)
-            Rows that are counted, and among which the nearest are sought.
+            Rows to count, and to search for the nearest.
         image_shape : tuple of 2 or 3 int, default=None
             (height, width) of a row as an image, or (height, width, 3) in colours;
             None: a profile.
@@ -192,8 +192,12 @@ class MemoryDisplay:
         for k, images in enumerate(drawn):
             left, top = (k % columns) * across, (k // columns) * down + title
             self.ax_.text(
-                *(left + width / 2, top - 0.08 * height, self.sizes[k]),
-                **{"ha": "center", "va": "bottom", "fontsize": "small"},
+                left + width / 2,
+                top - 0.08 * height,
+                self.sizes[k],
+                ha="center",
+                va="bottom",
+                fontsize="small",
             )
             for i, image in enumerate(images):
                 if np.isnan(image).all():
@@ -226,7 +230,7 @@ def _names_before(pipeline, n_features):
 
 
 def _nearest(rows, labels, distances, n_nearest):
-    """Rows nearest to the memory that labels them; NaN where there are too few."""
+    """The rows of each memory nearest to it; NaN where it has too few rows."""
     found = np.full((distances.shape[1], n_nearest, rows.shape[1]), np.nan)
     for k, own in enumerate(distances.T):
         members = np.flatnonzero(labels == k)

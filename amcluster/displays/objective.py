@@ -1,4 +1,4 @@
-"""How a fit went."""
+"""A plot of the objective of a fit."""
 
 from ..checks import check_choice
 from ..clusterers.clam import CLAMClusterer
@@ -8,10 +8,10 @@ from .fitted import Fitted
 
 
 class ObjectiveDisplay:
-    """What a fit lowered, iteration by iteration, or what its runs came to.
+    """The objective that a fit minimised, by iteration or by run.
 
-    Make it by `from_estimator`. To compare fits, with different seeds for example, draw
-    one and give its `ax_` to the others.
+    Create it by `from_estimator`. To compare fits, with different seeds for example,
+    draw one and pass its `ax_` to the others.
 
     Parameters
     ----------
@@ -19,16 +19,16 @@ class ObjectiveDisplay:
         Iterations, or numbers of memories.
 
     objective : ndarray of shape (n_points,)
-        What was lowered.
+        The objective, which the fit minimised.
 
     xlabel : str
-        What x is.
+        Label of x.
 
     ylabel : str
-        What the objective is, with its unit.
+        Label of the objective, with its unit.
 
     runs : bool, default=False
-        Whether points are runs, of which the lowest was kept.
+        Whether points are runs, of which the one with the lowest was kept.
 
     name : str, default=None
         Name of the fit in the legend; None: no legend.
@@ -140,9 +140,14 @@ class ObjectiveDisplay:
         if self.runs:
             kept = self.objective.argmin()
             ax.plot(
-                *(self.x[kept], self.objective[kept]),
-                **{"marker": "o", "linestyle": "none", "markersize": 10},
-                **{"fillstyle": "none", "color": PALETTE[5], "label": "kept"},
+                self.x[kept],
+                self.objective[kept],
+                marker="o",
+                linestyle="none",
+                markersize=10,
+                fillstyle="none",
+                color=PALETTE[5],
+                label="kept",
             )
         ax.set(xlabel=self.xlabel, ylabel=self.ylabel)
         if self.runs or self.name is not None:
@@ -153,7 +158,7 @@ class ObjectiveDisplay:
 
 
 def _meaning(clusterer):
-    """What history_ is, with its unit."""
+    """The meaning of history_, with its unit."""
     if isinstance(clusterer, CLAMClusterer):
         return "reconstruction loss (squared units of X)"
     if isinstance(clusterer, CLAMELBOClusterer):

@@ -1,4 +1,4 @@
-"""The plane that rows of many features are projected onto."""
+"""The plane onto which rows of many features are projected."""
 
 from typing import NamedTuple
 

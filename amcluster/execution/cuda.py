@@ -65,7 +65,7 @@ class CUDA:
         return totals
 
     def empty(self, shape, dtype=float):
-        """An array for results of kernels: on the GPU if it has room, else on the host."""
+        """An array for results of kernels: on the GPU if it fits, else on the host."""
         n_bytes = np.dtype(dtype).itemsize * int(np.prod(shape))
         if n_bytes > self._left():
             return np.empty(shape, dtype)

@@ -21,18 +21,19 @@ from ..clusterers.elbo import CLAMELBOClusterer
 from ..learning.seeding import draw_evenly
 from ..rows.distinct import distinct_rows
 from ..rows.missing import has_missing
+from .bounds import checked_bounds, within
 from .relations import exact_relations, fulfil
 
-# Numbers of memories that "auto" compares, while memories have this many rows each. It
-# looks at no more rows than SELECTION_ROWS, and hides one in HELD_OUT of their values.
+# Numbers of memories that "auto" compares, as long as there are at least this many rows
+# per memory. It uses at most SELECTION_ROWS rows, and hides one in HELD_OUT values.
 NUMBERS = (1, 2, 4, 8, 16, 32)
 ROWS_PER_MEMORY = 10
 SELECTION_ROWS = 2000
 HELD_OUT = 10
-# What is expected of hidden values settles before the memories do.
+# Expectations of missing values converge before the memories do.
 LEARNING = {"n_init": 1, "max_iter": 50, "tol": 1e-4}
-# A shrinkage of a covariance that leaves it singular, but for what rounding needs. So
-# many rows have it that the prior is negligible.
+# Shrinkage of a covariance that changes it no more than rounding requires. Weights of
+# rows are scaled up until the prior shrinks that little.
 LEAST_SHRINKAGE = 1e-8
 
 
@@ -191,15 +192,15 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             return self._fit(self._validated(X))
 
     def _fit(self, X):
-        holed = self._holed(X)
-        bounds = self._checked_bounds(X.shape[1])
+        X_nan = self._with_nan(X)
+        bounds = checked_bounds(self.min_value, self.max_value, X.shape[1])
         random_state = generator_of(self.random_state)
-        seen = ~np.isnan(holed).all(axis=0)
+        seen = ~np.isnan(X_nan).all(axis=0)
         scaler = relations = clusterer = None
         n_clusters, errors = 0, []
         if seen.any():
-            scaler = StandardScaler().fit(holed[:, seen])
-            Z = scaler.transform(holed[:, seen])
+            scaler = StandardScaler().fit(X_nan[:, seen])
+            Z = scaler.transform(X_nan[:, seen])
             clusterer, n_clusters, errors = self._learn(Z, random_state)
             relations = self._exact_relations(Z, random_state)
         self.scaler_, self.clusterer_, self.n_clusters_ = scaler, clusterer, n_clusters
@@ -230,11 +231,11 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = self._validated(X, reset=False)
-        holed, seen = self._holed(X), self._seen
-        out = np.where(np.isnan(holed), holed.dtype.type(0), holed)
+        X_nan, seen = self._with_nan(X), self._seen
+        out = np.where(np.isnan(X_nan), X_nan.dtype.type(0), X_nan)
         if seen.any():
-            low, high = _within(self._bounds[:, seen], holed.dtype)
-            out[:, seen] = self._filled(holed[:, seen], low, high)
+            low, high = within(self._bounds[:, seen], X_nan.dtype)
+            out[:, seen] = self._filled(X_nan[:, seen], low, high)
         if not self.keep_empty_features and not seen.all():
             names = getattr(self, "feature_names_in_", np.arange(len(seen)))
             warnings.warn(
@@ -275,10 +276,11 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return tags
 
     def _validated(self, X, reset=True):
-        """Numbers, with the user's marks for missing values."""
+        """X as an array of numbers, with missing values marked as by the user."""
         marker = self._marker()
         X = validate_data(
-            *(self, X),
+            self,
+            X,
             dtype=[np.float64, np.float32],
             ensure_all_finite="allow-nan",
             reset=reset,
@@ -301,30 +303,15 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             " pandas.NA, since X is an array of numbers."
         )
 
-    def _holed(self, X):
-        """X with NaN where a value is missing."""
+    def _with_nan(self, X):
+        """X with NaN for missing values."""
         marker = self._marker()
         if marker is None:
             return X
         return np.where(X.dtype.type(marker) == X, X.dtype.type(np.nan), X)
 
-    def _checked_bounds(self, n_features):
-        """The least and the greatest of each feature, (2, n_features)."""
-        bounds = [
-            _bound(self.min_value, "min_value", -np.inf, n_features),
-            _bound(self.max_value, "max_value", np.inf, n_features),
-        ]
-        wrong = np.flatnonzero(~(bounds[0] < bounds[1]))
-        if len(wrong):
-            low, high = (bound[wrong[0]] for bound in bounds)
-            raise ValueError(
-                f"min_value == {low} and max_value == {high} of feature {wrong[0]}:"
-                " min_value must be less than max_value."
-            )
-        return np.array(bounds)
-
     def _filled(self, X, low, high):
-        """Features that were seen in `fit`, with nothing missing."""
+        """The features that had a value in `fit`, with missing values filled in."""
         hidden = np.isnan(X)
         Z = self.clusterer_.complete(self.scaler_.transform(X))
         if self._relations is not None:
@@ -333,7 +320,7 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return np.where(hidden, np.clip(expected, low, high), X)
 
     def _learn(self, Z, random_state):
-        """The clusterer of standardised rows, its number of memories, and why."""
+        """The clusterer of standardised rows, its number of memories, and `errors_`."""
         n_clusters, errors = self.n_clusters, []
         if is_word(n_clusters, "auto"):
             errors = self._compare(Z, random_state)
@@ -341,7 +328,7 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return self._learned(n_clusters, random_state, Z), n_clusters, errors
 
     def _learned(self, n_clusters, random_state, Z, weights=None):
-        """The clusterer of standardised rows."""
+        """A clusterer fitted to standardised rows."""
         clusterer = CLAMELBOClusterer(
             n_clusters,
             likelihood=self.likelihood,
@@ -351,12 +338,12 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             **LEARNING,
         )
         with warnings.catch_warnings():
-            # A memory that labels no row does no harm here.
+            # A warning of memories without rows does not concern the imputer's user.
             warnings.simplefilter("ignore", ConvergenceWarning)
             return clusterer.fit(Z, sample_weight=weights)
 
     def _exact_relations(self, Z, random_state):
-        """The relations between features that hold exactly; None if there are none."""
+        """The exact linear relations between features; None if there are none."""
         varies = np.fmin.reduce(Z) < np.fmax.reduce(Z)
         if self.metric != "learned" or varies.sum() < 2:
             return None
@@ -379,11 +366,11 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return coefficients, values
 
     def _compare(self, Z, random_state):
-        """Numbers of memories and the errors of what was hidden from them."""
+        """Numbers of memories, each with the error of the values hidden from it."""
         Z, weights = _sample(Z, random_state)
         held_out = _spread_out(Z.shape, random_state) & ~np.isnan(Z)
         shown = np.where(held_out, np.nan, Z)
-        # Of what is rarely there, nothing may be left.
+        # Hiding may leave no value of a feature with few values.
         left = ~np.isnan(shown).all(axis=0)
         Z, held_out, shown = Z[:, left], held_out[:, left], shown[:, left]
         if not held_out.any():
@@ -401,7 +388,7 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
 
 def _sample(Z, random_state):
-    """No more than SELECTION_ROWS distinct rows, and their weights."""
+    """At most SELECTION_ROWS distinct rows, and their weights."""
     rows = distinct_rows(Z, np.ones(len(Z)))
     chosen = np.arange(len(rows.values))
     if len(chosen) > SELECTION_ROWS:
@@ -410,34 +397,15 @@ def _sample(Z, random_state):
 
 
 def _means_nan(marker):
-    """Whether values with this mark are NaN once they are numbers."""
+    """Whether this marker of missing values becomes NaN in an array of numbers."""
     is_nan = isinstance(marker, Real) and math.isnan(marker)
     return marker is None or is_nan or type(marker).__name__ == "NAType"
 
 
-def _bound(value, name, default, n_features):
-    """One bound for each feature."""
-    bound = np.asarray(default if value is None else value, dtype=np.float64)
-    if bound.shape not in ((), (n_features,)):
-        raise ValueError(
-            f"{name} has shape {bound.shape}, must be a number or of shape"
-            f" ({n_features},): one for each feature."
-        )
-    return np.broadcast_to(bound, (n_features,))
-
-
-def _within(bounds, dtype):
-    """Bounds in this dtype, rounded so that they keep to those given."""
-    with np.errstate(over="ignore"):
-        low, high = bounds.astype(dtype)
-    up, down = (np.nextafter(*pair) for pair in ((low, np.inf), (high, -np.inf)))
-    return np.where(low < bounds[0], up, low), np.where(high > bounds[1], down, high)
-
-
 def _spread_out(shape, random_state):
-    """One in HELD_OUT entries, spread over rows and features: not by row number.
+    """Choose one in HELD_OUT entries, spread evenly over rows and features.
 
-    Rows are in canonical order, so that their first order does not matter.
+    Rows are in canonical order, so the result does not depend on their original order.
     """
     start = random_state.permutation(max(shape[1], HELD_OUT))[: shape[1]]
     return (np.arange(shape[0])[:, None] + start) % HELD_OUT == 0

@@ -1,29 +1,31 @@
-"""Columns that are linear in others, exactly: what hidden values of theirs must be.
+"""Exact linear relations between columns, which determine missing values.
 
-A density that is learned says it only up to its prior. Where rows are on a plane but
-for rounding, the nearest point of the plane is nearer to what was hidden than any other
-guess, however many values of a row are missing; one missing value is found exactly.
+A learned density fulfils them only up to its prior. If all rows lie on a plane, except
+for rounding errors, projecting an estimate onto the plane brings it closer to the true
+values, however many of a row are missing; a single missing value is found exactly.
 """
 
 import numpy as np
 from scipy.linalg import qr
 
-# A direction in which standardised rows vary by less than this part of a column's
-# variance may be one in which they do not vary at all, and a column with less than this
-# part in it has none.
+# A direction is a candidate for a relation if the variance of standardised rows along
+# it is less than SINGULAR times that of a column; columns whose coefficient is less
+# than NEGLIGIBLE times the largest are not part of the relation.
 SINGULAR = 1e-6
 NEGLIGIBLE = 1e-3
-# What varies by fewer roots of the rounding than this is rounding.
+# A relation is exact if its standard deviation over the rows is less than this times
+# the square root of the dtype's epsilon.
 ROOTS_OF_ROUNDING = 10
-# Rows that bear out a relation: for each of its columns so many and some more that
-# differ, or as many as this that need not. What has few values, such as yes and no,
-# fulfils many a relation in a few rows and breaks it in the next.
+# A relation of n columns is accepted if DISTINCT_ROWS * n + MORE_ROWS distinct rows
+# fulfil it, or ROWS * n rows, distinct or not. Columns with few values, such as yes and
+# no, fulfil many relations in a few rows by chance.
 DISTINCT_ROWS = 2
 MORE_ROWS = 10
 ROWS = 50
-# Relations that what is hidden changes by less than this part say nothing of it.
+# Singular values below this fraction of the largest are ignored: such relations hardly
+# depend on the missing values.
 LEAST_SAY = 1e-6
-# Rows are moved in blocks, each with a matrix of its own.
+# Rows are processed in blocks, since each row needs a matrix of its own.
 BLOCK_ROWS = 1024
 
 
@@ -48,21 +50,21 @@ def fulfil(relations, filled, hidden):
         free = hidden[rows, None] * coefficients
         products = free @ coefficients.T
         inverse = np.linalg.pinv(products, rcond=LEAST_SAY, hermitian=True)
-        for _ in range(2):  # once more for what rounding left
+        for _ in range(2):  # the second time removes the rounding error of the first
             misses = values - filled[rows] @ coefficients.T
             filled[rows] += np.einsum("nr,nrs,nsd->nd", misses, inverse, free)
     return filled
 
 
 def exact_relations(Z, covariance):
-    """The relations between columns that standardised rows with holes fulfil.
+    """The exact relations between columns of standardised rows with missing values.
 
     Parameters
     ----------
     Z : ndarray of shape (n_rows, n_columns)
         NaN where a value is missing.
     covariance : ndarray of shape (n_columns, n_columns)
-        Of the rows, shrunk by next to nothing.
+        Of the rows, with negligible shrinkage.
 
     Returns
     -------
@@ -82,9 +84,10 @@ def exact_relations(Z, covariance):
 
 
 def _candidates(covariance):
-    """The columns that each of the relations seems to be between.
+    """The columns of each candidate relation.
 
-    There are as many as directions without variance, each with a column of its own.
+    There are as many candidates as directions without variance; combinations of these
+    are chosen so that each has a column that the others do not have.
     """
     variances, axes = np.linalg.eigh(covariance)
     flat = axes[:, variances < SINGULAR * variances.mean()]
@@ -98,7 +101,7 @@ def _candidates(covariance):
 
 
 def _relation(Z, columns):
-    """Its coefficients and value; None if the rows do not bear it out."""
+    """Coefficients and value of a relation; None if the rows do not fulfil it."""
     seen = Z[~np.isnan(Z[:, columns]).any(axis=1)][:, columns].astype(np.float64)
     n_distinct, n_columns = len(np.unique(seen, axis=0)), len(columns)
     few = n_distinct < DISTINCT_ROWS * n_columns + MORE_ROWS
