@@ -46,7 +46,7 @@ def pays(memories, dynamics):
 
 
 class Network(NamedTuple):
-    """What the dynamics need of memories, padded.
+    """Memories in the form that these dynamics use, padded.
 
     In names, m are the coordinates that move and f those that are fixed.
     """
@@ -114,7 +114,7 @@ class Path(NamedTuple):
 
     @classmethod
     def empty(cls, network, n_steps):
-        """Room for a path of which so many steps are kept."""
+        """Room for a path of which `n_steps` steps are kept."""
         dtype, shape = network.steps.dtype, (1, len(network.between), LANES)
         rests = np.append(dtype.type(1), np.cumprod(1 - network.steps))
         return cls(

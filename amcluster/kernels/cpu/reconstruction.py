@@ -63,17 +63,17 @@ class Plan(NamedTuple):
         tiles = load(rows)
         features = np.stack([dynamics.moves, dynamics.seen], axis=1)
         moves, seen = padded_matrix(features).T[:2, None, :, None]
-        hole = np.isnan(tiles) if dynamics.holes else np.zeros((1, 1, LANES), bool)
+        missing = np.isnan(tiles) if dynamics.holes else np.zeros((1, 1, LANES), bool)
         zero, one, nan = (tiles.dtype.type(number) for number in (0, 1, np.nan))
-        seen = np.where(hole, zero, seen)
+        seen = np.where(missing, zero, seen)
         sees_all = bool(dynamics.seen.all()) and not dynamics.holes
         return cls(
-            starts=np.where(hole, zero, tiles),
+            starts=np.where(missing, zero, tiles),
             looked_at=tiles if sees_all else np.where(seen > 0, tiles, nan),
-            first=np.where(hole, one, dynamics.first_step_size * moves),
-            later=np.where(hole, dynamics.step_size, dynamics.step_size * moves),
+            first=np.where(missing, one, dynamics.first_step_size * moves),
+            later=np.where(missing, dynamics.step_size, dynamics.step_size * moves),
             seen=seen,
-            judged=np.where(hole, zero, moves),
+            judged=np.where(missing, zero, moves),
             sees_all=sees_all,
             growth=dynamics.growth,
         )
@@ -186,7 +186,7 @@ def run_back(plan, tile, w, memories, centers, transposed, path, slopes):
             path.g[0, j, lane] *= w[lane] + w[lane]
     for t in range(path.means.shape[0] - 1, -1, -1):
         steps = plan.first[plan_tile] if t == 0 else plan.later[plan_tile]
-        take_step_out(steps, path.means[t, 0], n_features, path, mean)
+        subtract_step(steps, path.means[t, 0], n_features, path, mean)
         damp(path.squared, limit, damping)
         product(centers, path.zeros, h, along)
         for k in range(n_clusters):
@@ -205,7 +205,7 @@ def run_back(plan, tile, w, memories, centers, transposed, path, slopes):
 
 
 @part
-def take_step_out(steps, means, n_features, path, mean):
+def subtract_step(steps, means, n_features, path, mean):
     """Write h and its product with the mean u, subtract h from g, and write |g|^2."""
     squared, zero = path.squared, path.g.dtype.type(0.0)
     for lane in range(LANES):
@@ -222,7 +222,7 @@ def take_step_out(steps, means, n_features, path, mean):
 
 @part
 def through_state(states, n_features, transposed, path, slopes):
-    """Add to the sums of a later step, and to g what the posterior passes on."""
+    """Add to the sums of a later step, and add sum_k r_k center_k to g."""
     along, back = path.along, path.back
     add_products(along, states, slopes.centers)
     add_weighted(along, path.ones, slopes.later)

@@ -33,7 +33,7 @@ __all__ = ["gradient", "loss", "pays", "retrieve"]
 
 
 class Network(NamedTuple):
-    """What the dynamics need of memories."""
+    """Memories in the form that these dynamics use."""
 
     log_weights: np.ndarray  # (K,)
     beta: np.floating

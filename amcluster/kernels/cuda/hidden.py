@@ -31,7 +31,7 @@ NEGLIGIBLE = 1e-17
 
 
 class Row(NamedTuple):
-    """What a block computes for one row."""
+    """Intermediate results of a block for one row."""
 
     filled: np.ndarray  # (n_features,) the row with 0 for missing values
     image: np.ndarray  # (n_features,) filled @ A
