@@ -232,11 +232,11 @@ class AnswersMixin(TransformerMixin):
         if not missing:
             return X.copy()
         X = X.copy()
-        hole = np.isnan(X)
-        holed = hole.any(axis=1)
-        rows = Missing(self._nearer(X[holed]) if far else X[holed])
+        where = np.isnan(X)
+        some = where.any(axis=1)
+        rows = Missing(self._nearer(X[some]) if far else X[some])
         with np.errstate(over="ignore"):
-            X[hole] = rows.completed(self._network())[hole[holed]]
+            X[where] = rows.completed(self._network())[where[some]]
         return X
 
     def _answer(self, X, ask):

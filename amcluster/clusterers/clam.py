@@ -156,7 +156,7 @@ class CLAMClusterer(SeededClusterer):
 
     A missing value is NaN. The first step of the dynamics puts the state where the
     memories expect it, given the rest of the row, and the loss is over what is there.
-    `complete` fills holes in.
+    `complete` fills them in.
 
     For a seed and the default solver, the memories do not depend on the order of the
     rows nor on how copies of a row are merged into weights.

@@ -231,12 +231,12 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
     what is missing is missing at random: `score_samples` is the log density of the rest
     of the row, posteriors are softmaxes of tempered marginals, and in a_0 D is the
     number of features that are seen. A row with nothing seen gets the weights.
-    `complete` fills holes in. The soft path is EM on what is seen, too; only the cost
+    `complete` fills them in. The soft path is EM on what is seen, too; only the cost
     of a memory takes the part of values that is seen in the mean over rows. Where rows
-    are seated, with ``assignment="hard"`` and in the batches of a stream, a row with
-    holes is filled as its likeliest memory of a soft path expects them, and beta is of
-    what is seen. With a learned metric a row takes time in the square of the number of
-    its holes for each memory, and in its cube.
+    are seated, with ``assignment="hard"`` and in the batches of a stream, missing
+    values are filled as the likeliest memory of a soft path expects them, and beta is
+    of what is seen. With a learned metric a row takes time in the square of the number
+    of its missing values for each memory, and in its cube.
 
     Sample weights that are whole numbers count rows: a weight of 3 is three copies of
     the row, and 0 none. Others are relative, and their unit does not matter: see

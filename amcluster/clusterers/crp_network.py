@@ -226,6 +226,6 @@ class BaseMeasureMixin:
 
 
 def seen_kept(states, X):
-    """States of rows; of those with holes, what is seen is as it was, bit for bit."""
+    """States of rows; where values are missing, the others are as they were."""
     seen = ~np.isnan(X)
     return np.where(seen & ~seen.all(axis=1, keepdims=True), X, states)

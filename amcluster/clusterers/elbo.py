@@ -12,7 +12,7 @@ import numpy as np
 from ..checks import check_choice, check_number
 from ..energies import resolve
 from ..learning.em import FreeEnergy, Mixture, in_reach, lower
-from ..learning.missing import FreeEnergyWithHoles, roughly_filled
+from ..learning.missing import FreeEnergyWithMissing, roughly_filled
 from ..learning.seeding import partition_rows
 from ..spaces.covariance import Isotropic, Shared, first_shared, span, within_units
 from ..spaces.metric import column_units
@@ -168,7 +168,7 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
 
     A missing value is NaN. It is integrated out of every quantity, which is exact if
     what is missing is missing at random: posteriors and densities are those of the rest
-    of the row, and a row with nothing seen gets the weights. `complete` fills holes in.
+    of the row, and a row with nothing seen gets the weights. `complete` fills it in.
 
     Sample weights count rows: with ``metric="learned"`` their sum decides how much is
     shrunk.
@@ -277,16 +277,16 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
 
     def _learn(self, X, rows, random_state, task):
         self._check_rows(X)
-        self._check_missing(rows.has_holes)
+        self._check_missing(rows.has_missing)
         trims = self._trims() * (task.max_subtasks // len(self._trims()))
         whole = rows
         if self.metric == "learned":
             units, _ = column_units(rows.values, rows.weights, rows.offset)
             whole = rows = rows.in_units(units)
-            if rows.has_holes:
+            if rows.has_missing:
                 whole = roughly_filled(rows)
         seeds = [
-            # With holes half of the starts see them filled, half do not.
+            # Half of the starts see missing values filled in, half do not.
             (self._first_centers(X, rows if start % 2 else whole, random_state, t), t)
             for start, t in enumerate(trims)
         ]
@@ -294,7 +294,7 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
             within = within_units(whole, _best_partition(whole, seeds))
             rows, whole = rows.in_units(within), whole.in_units(within)
             seeds = [(centers / within, trim) for centers, trim in seeds]
-        seen, basis = (whole, None) if rows.has_holes else self._in_span(rows)
+        seen, basis = (whole, None) if rows.has_missing else self._in_span(rows)
         prior = self._prior(whole, seen, basis, seeds)
         mixtures = (
             self._first_mixture(
@@ -307,7 +307,7 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
         settled = [inf]  # the free energies of starts that have settled
         return best_of(
             mixtures,
-            partial(self._descend, rows if rows.has_holes else seen, basis, settled),
+            partial(self._descend, rows if rows.has_missing else seen, basis, settled),
             lambda one, best: best.history[-1] - one.history[-1] > least_gain,
             lambda learned: learned.attributes,
             task,
@@ -315,7 +315,7 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
         )
 
     def _descend(self, rows, basis, settled, start, mixture, iterations):
-        kind = FreeEnergyWithHoles if rows.has_holes else FreeEnergy
+        kind = FreeEnergyWithMissing if rows.has_missing else FreeEnergy
         free_energy = kind(
             rows,
             self._likelihood(),

@@ -16,7 +16,7 @@ from ..spaces.metric import column_units
 from .em import FreeEnergy, Mixture, lower
 from .seeding import partition_rows
 
-# EM that fills holes before the first memories are sought: a few rough steps, on as
+# EM that fills missing values before the first memories are sought: rough steps, on as
 # many rows as one covariance needs.
 FILLING_ITERATIONS = 20
 FILLING_TOLERANCE = 1e-4
@@ -24,7 +24,7 @@ FILLING_ROWS = 4000
 
 
 def roughly_filled(rows):
-    """Rows whose holes are filled by one memory with a learned metric.
+    """Rows whose missing values are filled by one memory with a learned metric.
 
     Well enough to seek first memories in them: the rest of a row says something of what
     is hidden.
@@ -34,14 +34,14 @@ def roughly_filled(rows):
 
 
 def _roughly_filled(rows):
-    """The values of rows in units of their deviations, with their holes filled."""
+    """The values of rows in units of their deviations, missing ones filled in."""
     sample = rows.spread_out(FILLING_ROWS)
     whole = sample.with_values(np.nan_to_num(sample.values))
     n_features = rows.values.shape[1]
     partition = partition_rows(whole, np.zeros_like(whole.values[:1]))
     centers = np.zeros((1, n_features))
     spread = first_shared(whole, partition, centers, n_features, beta=None)
-    free_energy = FreeEnergyWithHoles(sample, Gaussian(), n_features, False)
+    free_energy = FreeEnergyWithMissing(sample, Gaussian(), n_features, False)
     mixture, *_ = lower(
         free_energy,
         Mixture(centers, np.ones(1), spread),
@@ -83,7 +83,7 @@ class Moments(NamedTuple):
         return self.covariance_
 
 
-class FreeEnergyWithHoles(FreeEnergy):
+class FreeEnergyWithMissing(FreeEnergy):
     """The free energy of what is seen, lowered by exact EM."""
 
     def __init__(self, rows, likelihood, n_features, learn_weights):

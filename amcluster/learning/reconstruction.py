@@ -54,7 +54,7 @@ class Reconstruction:
         self.learn_weights = learn_weights
         self.variance = rows.total_variance or 1.0
         self.length = np.sqrt(self.variance / n_features)
-        settings = n_steps, step_size, dtype, rows.has_holes
+        settings = n_steps, step_size, dtype, rows.has_missing
         self.dynamics = [Dynamics.clamped(mask, *settings) for mask in hidden] or [
             Dynamics.free(n_features, *settings)
         ]
@@ -113,7 +113,7 @@ class Reconstruction:
         """The vector with each center at the mean of the rows under its posteriors."""
         values, weights, device = self.rows.values, self.rows.weights, self.rows.device
         memories, kernel = self.unpack(theta), device.kernels.expectation
-        if self.rows.has_holes:
+        if self.rows.has_missing:
             kernel = device.kernels.seen_expectation
         _, _, pulls, sums, _ = device.sum_over(
             kernel,
@@ -139,7 +139,7 @@ class Reconstruction:
         """Number of memories that are the label of some row."""
         values, device = self.rows.values, self.rows.device
         memories = self.unpack(theta)
-        if self.rows.has_holes:
+        if self.rows.has_missing:
             logits, _ = marginal_logits(device, values, memories)
             return np.count_nonzero(np.bincount(logits.argmax(axis=1)))
         labels = np.empty(len(values), np.intp)

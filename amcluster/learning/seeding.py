@@ -116,7 +116,7 @@ def k_means_plus_plus(rows, n_clusters, random_state):
             values,
             weights,
             _hard(candidates),
-            rows.has_holes,
+            rows.has_missing,
             out=(closest, nearer),
         )
         best = potentials.argmin()
@@ -139,7 +139,7 @@ def partition_rows(rows, centers, trim=0.0):
             rows.values,
             weights,
             _hard(centers),
-            rows.has_holes,
+            rows.has_missing,
             out=out,
         )
 
@@ -148,7 +148,7 @@ def partition_rows(rows, centers, trim=0.0):
     if trim:
         weights = _without_farthest(weights, np.asarray(out[1]), trim)
         counts, sums, inertia, seen = sums_of(weights)
-    if not rows.has_holes:
+    if not rows.has_missing:
         seen = counts[:, None]
     return Partition(trim, weights, centers, counts, sums, seen, inertia.sum(), *out)
 
@@ -213,7 +213,7 @@ def _swap(rows, partition, random_state, at_random):
         partition.weights,
         _hard(candidates),
         n_clusters,
-        rows.has_holes,
+        rows.has_missing,
         out=(partition.labels, partition.first, partition.second),
     )
     costs = kept[:, None] + extra
@@ -241,7 +241,7 @@ def _n_candidates(n_clusters):
 def _centers(rows, numbers):
     """Rows as centers; what is missing is put at the mean of the data."""
     centers = rows.values[numbers]
-    return np.nan_to_num(centers) if rows.has_holes else centers
+    return np.nan_to_num(centers) if rows.has_missing else centers
 
 
 def _means(rows, partition):

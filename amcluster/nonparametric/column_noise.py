@@ -33,7 +33,7 @@ def noise_deviations(rows, random_state):
 
     Parameters
     ----------
-    rows : DistinctRows or HoledRows
+    rows : DistinctRows or RowsWithMissing
         Centred, with columns in units of their own deviations.
     random_state : RandomState
 
@@ -76,7 +76,7 @@ def _levels(free_energy, mixture):
 def _start(rows, random_state):
     """The free energy of memories with one covariance, and the first ones.
 
-    Holes are filled: to integrate them out at each step would take minutes.
+    Missing values are filled: to integrate them out in each step takes minutes.
     """
     rows = DistinctRows(rows.values, rows.weights, rows.offset, device=rows.device)
     n_features = rows.values.shape[1]

@@ -1,7 +1,7 @@
 """Rows in the coordinates of a fit, and how they meet memories there.
 
-Coordinates mix features, so a row with holes has none. It is filled for those who need
-whole rows, and meets memories by what was seen of it.
+Coordinates mix features, so a row with missing values has none. It is filled for those
+who need whole rows, and meets memories by what was seen of it.
 """
 
 from typing import NamedTuple
@@ -16,8 +16,8 @@ from ..rows.distinct import DistinctRows, seen_means
 from ..rows.missing import filled, marginal_logits
 
 
-class HoledRows(NamedTuple):
-    """Distinct rows with holes; whole rows to those that only look at `values`."""
+class RowsWithMissing(NamedTuple):
+    """Distinct rows with missing values; complete ones to who looks at `values`."""
 
     values: np.ndarray  # (n_distinct, n_coordinates) filled, features @ root
     weights: np.ndarray  # (n_distinct,)
@@ -26,7 +26,7 @@ class HoledRows(NamedTuple):
     root: np.ndarray | None  # (n_coordinates, n_coordinates); None: the identity
     device: object = CPU()  # as of DistinctRows
 
-    has_holes = False  # in values
+    has_missing = False  # in values
 
     @property
     def total_weight(self):
@@ -53,7 +53,7 @@ class HoledRows(NamedTuple):
         return memories._replace(centers=memories.centers @ np.linalg.inv(self.root))
 
     def filled_by(self, memories):
-        """Each row with its holes filled as its likeliest memory expects them."""
+        """Each row with missing values as its likeliest memory expects them."""
         of_rows, memories = labels(self, memories), self.in_features(memories)
         features = self.features.copy()
         for k in np.unique(of_rows):
@@ -63,13 +63,13 @@ class HoledRows(NamedTuple):
         return self._filled_with(features)
 
     def filled_by_each_other(self):
-        """Each row with its holes filled as the others, taken as one kind, expect."""
+        """Each row with missing values as the others, taken as one kind, expect."""
         mean = seen_means(self.features, self.weights)
         rows = DistinctRows(
             self.features - mean,
             self.weights,
             mean,
-            has_holes=True,
+            has_missing=True,
             device=self.device,
         )
         return self._filled_with(roughly_filled(rows).values + mean)
@@ -80,11 +80,11 @@ class HoledRows(NamedTuple):
 
 
 def filled_rows(rows):
-    """Distinct rows ready for a fit: as they are, or with their holes filled too."""
-    if not rows.has_holes:
+    """Distinct rows ready for a fit: as they are, and with missing values filled."""
+    if not rows.has_missing:
         return rows
     whole = roughly_filled(rows)
-    return HoledRows(
+    return RowsWithMissing(
         whole.values,
         rows.weights,
         rows.offset,
@@ -97,35 +97,35 @@ def filled_rows(rows):
 def coordinates(rows, metric):
     """Centred rows in the coordinates of a metric, in their dtype.
 
-    Where the metric is diagonal, the features of rows with holes are coordinates too.
+    Where the metric is diagonal, features are coordinates, also if some are missing.
     """
     values = metric.of_rows(rows.values)
     offset = np.zeros(metric.rank, values.dtype)
-    if not isinstance(rows, HoledRows):
+    if not isinstance(rows, RowsWithMissing):
         return DistinctRows(values, rows.weights, offset, device=rows.device)
     matrix = metric.matrix
     used = matrix.any(axis=1)  # constant features have no part in it
     features, root = rows.features[:, used], matrix[used]
-    if np.array_equal(root, np.diag(np.diag(root))):  # then holes stay holes
+    if np.array_equal(root, np.diag(np.diag(root))):  # a value is a coordinate
         features, root = features * np.diag(root).astype(features.dtype), None
     features = np.ascontiguousarray(features)
-    return HoledRows(values, rows.weights, offset, features, root, rows.device)
+    return RowsWithMissing(values, rows.weights, offset, features, root, rows.device)
 
 
 def about(batch, base_mean, metric):
     """The distinct rows of a batch about the base mean, in coordinates of a metric."""
     about_base = batch.values + (batch.offset - base_mean)
     values = about_base if metric is None else metric.coordinates(about_base)
-    if not batch.has_holes:
+    if not batch.has_missing:
         return DistinctRows(values, batch.weights, base_mean)
     root = None if metric is None else metric.matrix
-    return HoledRows(values, batch.weights, base_mean, about_base, root)
+    return RowsWithMissing(values, batch.weights, base_mean, about_base, root)
 
 
 def expectation(rows, memories):
     """Sums over rows under the posterior of Gaussian memories.
 
-    Rows with holes are filled as each memory expects them, and squared distances are
+    Missing values are as each memory expects them, and squared distances are
     over what is seen.
 
     Returns
@@ -139,8 +139,8 @@ def expectation(rows, memories):
     squares : float
         Sum of p times squared distances.
     """
-    if isinstance(rows, HoledRows):
-        return _expectation_with_holes(rows, memories)
+    if isinstance(rows, RowsWithMissing):
+        return _expectation_with_missing(rows, memories)
     evidence, counts, _, sums, squares = rows.device.sum_over(
         rows.device.kernels.expectation,
         rows.values,
@@ -152,7 +152,7 @@ def expectation(rows, memories):
     return evidence, counts, sums, squares
 
 
-def _expectation_with_holes(rows, memories):
+def _expectation_with_missing(rows, memories):
     device, values = rows.device, rows.features
     out = (device.empty(len(values)),)
     if rows.root is None:
@@ -164,7 +164,7 @@ def _expectation_with_holes(rows, memories):
             out=out,
             passes=4,
         )
-        sums += (counts[:, None] - pulls) * memories.centers  # where holes are expected
+        sums += (counts[:, None] - pulls) * memories.centers  # of what is missing
         return evidence, counts, sums, squares
     memories = rows.in_features(memories).astype(np.float64)
     evidence, counts, _, sums, squares, *_ = device.sum_over(
@@ -181,7 +181,7 @@ def _expectation_with_holes(rows, memories):
 
 def labels(rows, memories):
     """The memory of largest posterior of each row."""
-    if isinstance(rows, HoledRows):
+    if isinstance(rows, RowsWithMissing):
         memories = rows.in_features(memories)
         logits, _ = marginal_logits(rows.device, rows.features, memories, rows.root)
         return logits.argmax(axis=1)

@@ -14,7 +14,7 @@ def dissolve(rows, grown, model, min_size, soft):
 
     Parameters
     ----------
-    rows : DistinctRows or HoledRows
+    rows : DistinctRows or RowsWithMissing
     grown : Grown
     model : Nonparametric
     min_size : float

@@ -110,8 +110,8 @@ class Collapsed:
     total_squares : float
         Q.
     seen_weight : float
-        The weight of what was seen, in rows, which is N of ND / 2; that of holes that
-        were filled says nothing of beta.
+        The weight of what was seen, in rows, which is N of ND / 2; missing values that
+        were filled say nothing of beta.
     """
 
     def __init__(self, model, total_weight, total_squares, seen_weight):

@@ -139,7 +139,7 @@ def new_part(of_memories, of_base):
 
 
 class Clamp:
-    """Holds what is seen of rows with holes: only what is hidden moves.
+    """Holds what is seen of rows with missing values: only what is missing moves.
 
     Moves are projected on those that leave the seen features alone, orthogonally in the
     metric; a memory then pulls to where it expects the hidden ones, given the rest.
@@ -147,7 +147,7 @@ class Clamp:
     Parameters
     ----------
     X : ndarray of shape (n_rows, n_features)
-        Rows; those without holes are free.
+        Rows, NaN where missing; complete ones are free.
     root : ndarray of shape (n_features, n_features), default=None
         Root of the metric: states are in the coordinates X @ root. None: Euclidean.
     """

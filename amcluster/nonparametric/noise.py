@@ -5,8 +5,8 @@ spread within them is noise. Its covariance gives a metric in which noise is rou
 eigenvalues the number of dimensions it really has, and the lengths of residuals how far
 from Gaussian it is.
 
-Of rows with holes only what is seen is a residual, since what they are filled with is
-too near to what is expected; cells are found in the filled rows.
+Of rows with missing values only what is seen is a residual, since what they are filled
+with is too near to what is expected; cells are found in the filled rows.
 """
 
 from copy import deepcopy
@@ -24,7 +24,7 @@ from ..rows.missing import marginal_logits
 from ..spaces.covariance import ledoit_wolf_intensity
 from ..spaces.metric import LearnedMetric, column_units, inverse_root
 from .column_noise import noise_deviations
-from .coordinates import HoledRows, coordinates
+from .coordinates import RowsWithMissing, coordinates
 
 # Half of the metric is learned, half is the identity: a whole Ledoit-Wolf metric lost
 # the classes of one real set, none at all costs ARI on most.
@@ -103,7 +103,7 @@ class SeenResiduals(NamedTuple):
     values: np.ndarray  # (n_rows, n_coordinates)
     weights: np.ndarray  # (n_rows,)
     cells: float
-    root: np.ndarray | None  # (n_coordinates, n_coordinates) of HoledRows
+    root: np.ndarray | None  # (n_coordinates, n_coordinates) of RowsWithMissing
     device: object = CPU()  # where kernels meet them
 
     @property
@@ -163,7 +163,7 @@ def prepare(rows, random_state, learn_metric):
 
     Parameters
     ----------
-    rows : DistinctRows or HoledRows
+    rows : DistinctRows or RowsWithMissing
     random_state : RandomState
     learn_metric : bool
         Otherwise coordinates are only scaled, and the model is taken as exact.
@@ -198,7 +198,7 @@ def cell_residuals(rows, random_state):
     total = rows.total_weight
     n_cells = min(max(2, floor(sqrt(total) / 1.5)), len(rows.values))
     cells = k_means(rows, n_cells, random_state)
-    if isinstance(rows, HoledRows):
+    if isinstance(rows, RowsWithMissing):
         return _seen_residuals(rows, cells)
     counts = cells.counts[cells.labels]
     shared = counts > 1
@@ -283,11 +283,11 @@ def _first_metric(rows):
 
     Constant features are no coordinates.
     """
-    values = rows.features if isinstance(rows, HoledRows) else rows.values
+    values = rows.features if isinstance(rows, RowsWithMissing) else rows.values
     units, varies = column_units(values, rows.weights, rows.offset)
     if not varies.any():
         return LearnedMetric(units)
-    if not isinstance(rows, HoledRows) and len(values) < np.count_nonzero(varies):
+    if not isinstance(rows, RowsWithMissing) and len(values) < np.count_nonzero(varies):
         return LearnedMetric(units, _leading_axes(values / units, rows.weights))
     if varies.all():
         return LearnedMetric(units)
@@ -374,7 +374,7 @@ def _scaled(rows, metric):
 
     A power of 2 in the values is a power of 2 in the units, exactly.
     """
-    if isinstance(rows, HoledRows):
+    if isinstance(rows, RowsWithMissing):
         spread = SeenResiduals(rows.features, rows.weights, 0.0, metric.matrix)
         variance = np.trace(spread.covariance) / metric.rank
     else:

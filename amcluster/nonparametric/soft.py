@@ -13,7 +13,7 @@ from scipy.special import gammaln
 
 from ..kernels import Memories
 from ..learning.seeding import draw_evenly, k_means
-from .coordinates import HoledRows, expectation
+from .coordinates import RowsWithMissing, expectation
 from .model import Grown, Outcome
 
 # The first level has this many rows a memory, or fewer memories: 2 * sqrt(rows).
@@ -53,7 +53,7 @@ class SoftObjective:
 
     Parameters
     ----------
-    rows : DistinctRows or HoledRows
+    rows : DistinctRows or RowsWithMissing
     model : Nonparametric
     tol : float
         See `settle`.
@@ -232,7 +232,7 @@ def filled_by_path(rows, sample, model, tol, random_state):
 
     Rows that are seated one after the other have to be complete.
     """
-    if not isinstance(rows, HoledRows):
+    if not isinstance(rows, RowsWithMissing):
         return rows
     objective = SoftObjective(sample, model, tol)
     path = coarsen(objective, random_state, watch=lambda *_: False)

@@ -15,7 +15,7 @@ from ..network import Network
 from ..rows.distinct import DistinctRows
 from ..rows.missing import Missing
 from ..spaces.metric import LearnedMetric
-from .coordinates import HoledRows
+from .coordinates import RowsWithMissing
 from .hard import Collapsed, Tables, merge_all, seat
 from .landscape import WithBase
 from .model import Grown
@@ -92,7 +92,7 @@ def decayed(grown, factor, discount):
 def spreads(values):
     """How far values of each column are from its middle: half of those that differ.
 
-    Values are rows of a block that may have holes; 0 where a column is constant.
+    Values are rows of a block, NaN where missing; 0 where a column is constant.
     """
     return _medians(_differences(values))
 
@@ -154,7 +154,7 @@ def far_rows(X, middle, centers, spread):
 
 
 def distinct(values):
-    """Distinct rows, which may have holes, and the number that each row has there.
+    """Distinct rows, NaN where missing, and the index that each row has there.
 
     They are in canonical order.
     """
@@ -197,13 +197,13 @@ def follow(rows, grown, model, by_flow, random_state=None):
     as soft memories may overlap more than seats can tell. Beta follows the scatter
     about the memories.
 
-    A row with holes is seated with them filled as its likeliest memory expects them.
+    A row with missing values is seated as its likeliest memory completes it.
     New kinds of such rows are found by the soft path first: filled as old memories
     expect them they would not look alike.
 
     Parameters
     ----------
-    rows : DistinctRows or HoledRows
+    rows : DistinctRows or RowsWithMissing
         About the base mean, in float64.
     grown : Grown
         Centers about the base mean.
@@ -211,13 +211,13 @@ def follow(rows, grown, model, by_flow, random_state=None):
     by_flow : bool
         Whether a row makes a memory where its state flows to the base measure.
     random_state : RandomState
-        For rows with holes.
+        For rows with missing values.
 
     Returns
     -------
     Seated
     """
-    if not isinstance(rows, HoledRows):
+    if not isinstance(rows, RowsWithMissing):
         return _seat(rows, grown, model, by_flow)
     now = with_new_kinds(rows, grown, model, random_state)
     return _seat(rows.filled_by(model.memories(now)), grown, model, by_flow)
@@ -295,7 +295,7 @@ def _followed_beta(rows, labels, old_names, grown, model):
     squares = weights @ np.square(points - means[names]).sum(axis=1)
 
     seen = rows.weights
-    if isinstance(rows, HoledRows):
+    if isinstance(rows, RowsWithMissing):
         seen = seen * (~np.isnan(rows.features)).mean(axis=1)
     old_counts = np.bincount(old_names, grown.counts, len(means))
     gained = np.bincount(labels, seen, len(means))

@@ -18,7 +18,7 @@ class DistinctRows(NamedTuple):
     values: np.ndarray  # (n_distinct, n_features), C-contiguous: (X - offset) / units
     weights: np.ndarray  # (n_distinct,) float64, positive
     offset: np.ndarray  # (n_features,) the weighted mean, in the dtype of values
-    has_holes: bool = False  # whether a value is missing
+    has_missing: bool = False  # whether a value is missing
     device: object = CPU()  # where kernels meet them
     units: np.ndarray | float = 1.0  # (n_features,) of values, in those of X
 
@@ -30,7 +30,7 @@ class DistinctRows(NamedTuple):
     @property
     def n_values(self):
         """The weight of all values that are not missing."""
-        if self.has_holes:
+        if self.has_missing:
             return self.weights @ np.count_nonzero(~np.isnan(self.values), axis=1)
         return self.total_weight * self.values.shape[1]
 
@@ -48,18 +48,18 @@ class DistinctRows(NamedTuple):
         if np.ndim(self.units) == 0:
             return 0.0
         logs = -np.log(self.units.astype(np.float64))
-        if not self.has_holes:
+        if not self.has_missing:
             return logs.sum()
         return self.weights @ (~np.isnan(self.values) @ logs) / self.total_weight
 
     def with_values(self, values):
-        """The same rows in other coordinates, or with their holes filled."""
-        return self._replace(values=values, has_holes=False)
+        """The same rows in other coordinates, or with missing values filled."""
+        return self._replace(values=values, has_missing=False)
 
     @property
     def seen_weight(self):
         """The weight of all values that are not missing, in rows."""
-        if self.has_holes:
+        if self.has_missing:
             return self.n_values / self.values.shape[1]
         return self.total_weight
 
@@ -81,7 +81,7 @@ class DistinctRows(NamedTuple):
     @property
     def variances(self):
         """Weighted mean square of each feature about the mean, of what is seen."""
-        if self.has_holes:
+        if self.has_missing:
             return seen_means(np.square(self.values), self.weights)
         squares = np.einsum(
             "n,nd,nd->d", self.weights, self.values, self.values, dtype=np.float64
@@ -91,7 +91,7 @@ class DistinctRows(NamedTuple):
     @property
     def total_variance(self):
         """Weighted mean squared distance to the mean: length^2, all features summed."""
-        if self.has_holes:
+        if self.has_missing:
             return seen_means(np.square(self.values), self.weights).sum()
         squares = np.einsum(
             "n,nd,nd->", self.weights, self.values, self.values, dtype=np.float64
@@ -118,19 +118,19 @@ def distinct_rows(X, weights):
     if not kept.all():
         X, weights = X[kept], weights[kept]
     missing = np.isnan(X)
-    has_holes = bool(missing.any())
-    keys = np.where(missing, np.inf, X) if has_holes else X
+    has_missing = bool(missing.any())
+    keys = np.where(missing, np.inf, X) if has_missing else X
     order, is_first = _canonical_order(keys, weights)
     starts = np.flatnonzero(is_first)
     weights = np.add.reduceat(weights[order], starts)
     values = np.ascontiguousarray(X[order[starts]])
-    if has_holes:
+    if has_missing:
         mean = seen_means(values, weights)
     else:
         mean = np.einsum("n,nd->d", weights, values, dtype=np.float64) / weights.sum()
     offset = mean.astype(values.dtype)
     values -= offset
-    return DistinctRows(values, weights, offset, has_holes)
+    return DistinctRows(values, weights, offset, has_missing)
 
 
 def seen_means(values, weights):

@@ -145,7 +145,7 @@ def marginal_logits(device, X, memories, root=None):
 
 
 def filled(device, X, memories, root=None):
-    """The rows with holes filled by what the memories expect, given the rest."""
+    """The rows with missing values as the memories expect them, given the others."""
     if root is None:
         logits, _ = marginal_logits(device, X, memories)
         expected = posteriors(logits) @ memories.centers.astype(X.dtype)

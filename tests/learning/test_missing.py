@@ -5,7 +5,7 @@ import pytest
 
 from amcluster.energies import resolve
 from amcluster.learning.em import Mixture
-from amcluster.learning.missing import FreeEnergyWithHoles
+from amcluster.learning.missing import FreeEnergyWithMissing
 from amcluster.learning.seeding import partition_rows
 from amcluster.rows.distinct import distinct_rows
 from amcluster.rows.missing import has_missing, look_finite
@@ -38,7 +38,7 @@ def test_every_step_of_em_lowers_it(X, variant, seed):
     if variant["metric"] == "learned":
         partition = partition_rows(whole, centers)
         spread = first_shared(whole, partition, centers, 4, beta=None)
-    free_energy = FreeEnergyWithHoles(
+    free_energy = FreeEnergyWithMissing(
         rows, resolve(variant["likelihood"], nu=4.0), 4, learn_weights=True
     )
     mixture, values = Mixture(centers, np.array([0.2, 0.3, 0.5]), spread), []

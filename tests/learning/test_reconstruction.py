@@ -211,7 +211,7 @@ def test_a_lost_memory_is_not_an_improvement():
 def test_posterior_means(holes):
     X = ROWS.values.copy()
     X[::4, 1] = np.nan if holes else X[::4, 1]
-    rows = ROWS._replace(values=X, has_holes=holes)
+    rows = ROWS._replace(values=X, has_missing=holes)
     loss = Reconstruction(rows, START, [], 10, 0.3, True)
     theta = loss.at_posterior_means(loss.pack(START))
     squares = np.square(X[:, None] - START.centers)

@@ -6,7 +6,7 @@ from scipy.special import logsumexp
 
 from amcluster.kernels import Memories
 from amcluster.nonparametric.coordinates import (
-    HoledRows,
+    RowsWithMissing,
     coordinates,
     expectation,
     filled_rows,
@@ -33,7 +33,7 @@ def holed_rows(learned, rate=0.3, seed=0):
     root = root if learned else None
     values = np.nan_to_num(features) @ (root if learned else np.eye(N_FEATURES))
     weights = rng.integers(1, 4, N_ROWS).astype(float)
-    return HoledRows(values, weights, np.zeros(N_FEATURES), features, root)
+    return RowsWithMissing(values, weights, np.zeros(N_FEATURES), features, root)
 
 
 def memories_and_reference(rows):

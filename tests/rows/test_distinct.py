@@ -86,7 +86,7 @@ def test_missing_values_are_values_of_their_own():
     nan = np.nan
     X = np.array([[1.0, nan], [nan, 2.0], [1.0, nan], [1.0, 4.0], [nan, nan]])
     rows = distinct_rows(X, np.array([1.0, 1.0, 2.0, 1.0, 1.0]))
-    assert rows.has_holes
+    assert rows.has_missing
     np.testing.assert_array_equal(rows.offset, [1.0, 3.0])
     np.testing.assert_array_equal(rows.weights, [1.0, 3.0, 1.0, 1.0])
     np.testing.assert_array_equal(
