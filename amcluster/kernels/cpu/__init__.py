@@ -2,12 +2,20 @@
 
 from .crp import seat
 from .dynamics import rest, retrieve, trajectory
-from .expectation import expectation, project
+from .expectation import project
 from .metric import metric_complete, metric_expectation, metric_logits
-from .missing import seen_expectation, seen_logits
 from .reconstruction import reconstruction_gradient, reconstruction_loss
-from .reduce import label, log_evidence, logits, posterior, squared_error
+from .reduce import squared_error
 from .seeding import nearest, potentials, swap_costs
+from .slices import (
+    expectation,
+    label,
+    log_evidence,
+    logits,
+    posterior,
+    seen_expectation,
+    seen_logits,
+)
 
 __all__ = [
     "expectation",
