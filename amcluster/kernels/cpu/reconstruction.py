@@ -62,7 +62,8 @@ class Plan(NamedTuple):
         """The plan for a block of rows."""
         tiles = load(rows)
         features = np.stack([dynamics.moves, dynamics.seen], axis=1)
-        moves, seen = padded_matrix(features).T[:2, None, :, None]
+        columns = padded_matrix(features).T[:2, None, :, None]
+        moves, seen = np.ascontiguousarray(columns)
         missing = np.isnan(tiles) if dynamics.holes else np.zeros((1, 1, LANES), bool)
         zero, one, nan = (tiles.dtype.type(number) for number in (0, 1, np.nan))
         seen = np.where(missing, zero, seen)
