@@ -45,7 +45,10 @@ class Block(kernel.BlockManager):
             for thread in threads:
                 # What is passed to one that has begun is the value of its `switch`.
                 thread.switch(*args)
-            threads = [thread for thread in threads[::-1] if not thread.dead]
+            waiting = [thread for thread in threads[::-1] if not thread.dead]
+            # On a GPU those that wait would wait forever.
+            assert len(waiting) in (0, len(threads)), "some threads end, others wait"
+            threads = waiting
 
 
 def install():

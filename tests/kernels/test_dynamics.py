@@ -33,6 +33,11 @@ def test_states_rest_at_the_tolerance(kernels):
     last, shift = np.empty_like(case.X), np.empty(case.n_rows)
     kernels.rest(case.X, case.memories, case.free(), 1e-3, last, shift)
     assert np.all((shift > 1e-4) & (shift <= 1e-3))
+    # Rows that rest sooner than the others of their tile stay where they rest.
+    for x, end in zip(case.X, last, strict=True):
+        alone = np.empty((1, 3))
+        kernels.rest(x[None], case.memories, case.free(), 1e-3, alone, np.empty(1))
+        np.testing.assert_allclose(end, alone[0], rtol=1e-9)
 
 
 @cases
