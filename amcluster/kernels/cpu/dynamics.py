@@ -81,7 +81,8 @@ def clamp(row, memories, state, moves, hidden, squared, shares, mean):
 @allocating
 def trajectory(rows, memories, dynamics, out):
     """Write the states v(0) = x, ..., v(T) into out (n_rows, T + 1, n_features)."""
-    squared, shares = np.empty((2, memories.centers.shape[0]), rows.dtype)
+    squared = np.empty(memories.centers.shape[0], rows.dtype)
+    shares = np.empty_like(squared)
     mean, moves = np.empty(rows.shape[1], rows.dtype), dynamics.moves.copy()
     hidden = np.empty(rows.shape[1], np.int64)
     for i in range(rows.shape[0]):
@@ -239,7 +240,8 @@ def move(state, moves, here):
 @allocating
 def rest_with_holes(rows, memories, dynamics, tolerance, out, shift):
     """`rest` for rows with missing values, of which the seen coordinates are fixed."""
-    squared, shares = np.empty((2, memories.centers.shape[0]), rows.dtype)
+    squared = np.empty(memories.centers.shape[0], rows.dtype)
+    shares = np.empty_like(squared)
     mean, moves = np.empty(rows.shape[1], rows.dtype), dynamics.moves.copy()
     hidden = np.empty(rows.shape[1], np.int64)
     for i in range(rows.shape[0]):
