@@ -30,7 +30,8 @@ def register(name):
     -------
     decorator : callable
         Takes the class of the energy and returns it: a named tuple of its parameters,
-        all of them numbers, with the methods below. With t = beta * |x - memory|^2,
+        all of them numbers, with these methods, where
+        ``t = beta * |x - memory|^2``:
 
         ``log_kernel(self, scaled, n_seen, n_hidden)``
             Log density of the features that are seen, at the number scaled = t over

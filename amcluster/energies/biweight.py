@@ -12,7 +12,7 @@ POWER = 2
 
 @register("biweight")
 class Biweight(NamedTuple):
-    """(1 - t)^2 at t = beta * |x - memory|^2 < 1, and 0 beyond."""
+    """``(1 - t)^2`` at ``t = beta * |x - memory|^2 < 1``, and 0 beyond."""
 
     bounded = True
 

@@ -9,7 +9,7 @@ from .student_t import StudentT
 
 @register("cauchy")
 class Cauchy(NamedTuple):
-    """(1 + 2 t)^(-(1 + n_features) / 2) at t = beta * |x - memory|^2.
+    """``(1 + 2 t)^(-(1 + n_features) / 2)`` at ``t = beta * |x - memory|^2``.
 
     It is Student-t with one degree of freedom, of scale 1 / sqrt(2 * beta).
     """

@@ -12,7 +12,7 @@ POWER = 1
 
 @register("epanechnikov")
 class Epanechnikov(NamedTuple):
-    """(1 - t)^1 at t = beta * |x - memory|^2 < 1, and 0 beyond."""
+    """``(1 - t)^1`` at ``t = beta * |x - memory|^2 < 1``, and 0 beyond."""
 
     bounded = True
 

@@ -9,7 +9,7 @@ from ._registry import register
 
 @register("gaussian")
 class Gaussian(NamedTuple):
-    """exp(-t) at t = beta * |x - memory|^2: covariance I / (2 * beta)."""
+    """``exp(-t)`` at ``t = beta * |x - memory|^2``: covariance I / (2 * beta)."""
 
     def log_kernel(self, scaled, n_seen, n_hidden):
         """Log density at a scaled squared distance, but for the normaliser."""

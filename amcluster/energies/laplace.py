@@ -15,7 +15,7 @@ LEAST = 1e-6
 
 @register("laplace")
 class Laplace(NamedTuple):
-    """exp(-sqrt(t)) at t = beta * |x - memory|^2: its scale is 1 / sqrt(beta).
+    """``exp(-sqrt(t))`` at ``t = beta * |x - memory|^2``: its scale is 1 / sqrt(beta).
 
     Where features are missing, what is left is not of this form.
     """

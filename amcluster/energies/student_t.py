@@ -14,7 +14,7 @@ STIRLING = 30.0
 
 @register("student_t")
 class StudentT(NamedTuple):
-    """(1 + 2 t / nu)^(-(nu + n_features) / 2) at t = beta * |x - memory|^2.
+    """``(1 + 2 t / nu)^(-(nu + n_features) / 2)`` at ``t = beta * |x - memory|^2``.
 
     Its scale matrix is I / (2 * beta), as the covariance of the Gaussian, which it
     becomes for large nu.

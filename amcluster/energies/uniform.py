@@ -12,7 +12,7 @@ POWER = 0
 
 @register("uniform")
 class Uniform(NamedTuple):
-    """1 at t = beta * |x - memory|^2 < 1, and 0 beyond."""
+    """``1`` at ``t = beta * |x - memory|^2 < 1``, and 0 beyond."""
 
     bounded = True
 
