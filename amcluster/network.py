@@ -9,13 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from .execution.select import CPU
-from .execution.threads import ROW_BY_ROW
-from .kernels import Dynamics, Memories
+from .kernels import Memories
 from .rows.kinds import of_each_kind
 from .spaces.metric import LearnedMetric
-
-# A state that takes longer than this to come to rest is between two memories.
-MAX_RETRIEVAL_STEPS = 1000
 
 
 class Network(NamedTuple):
@@ -26,6 +22,50 @@ class Network(NamedTuple):
     middle: np.ndarray | None = None  # where the coordinates of the metric are 0
     device: object = CPU()
     beyond: bool = False  # whether distances outside the axes of the metric count
+    has_base: bool = False  # whether the last memory is a base measure
+
+    @classmethod
+    def with_base(cls, network, base_mean, log_new, gamma, dimension):
+        """A network and, as one more memory, the base measure N(m, I / (2 gamma)).
+
+        Parameters
+        ----------
+        network : Network
+            Of the memories, which have one beta.
+        base_mean : ndarray of shape (n_features,)
+        log_new : float
+            Log weight of a new memory, beside those of the memories.
+        gamma : float
+            Inverse temperature of the base measure.
+        dimension : float
+            The number of dimensions that count: memories and base measure integrate to
+            the same over so many.
+        """
+        memories, n_features = network.memories, len(base_mean)
+        beta = memories.of_each(memories.beta)
+        log_scale = np.log(gamma / memories.reference_beta) * dimension / n_features / 2
+        both = memories._replace(
+            centers=np.vstack([memories.centers, base_mean]),
+            log_weights=np.append(memories.log_weights, log_new),
+            beta=np.append(beta, gamma),
+            log_scales=np.append(np.zeros(len(beta)), log_scale),
+            dimension=float(n_features),
+        )
+        return network._replace(memories=both, has_base=True)
+
+    @property
+    def known(self):
+        """The network without the base measure."""
+        if not self.has_base:
+            return self
+        memories = self.memories.some(slice(-1))
+        return self._replace(memories=memories, has_base=False)
+
+    @property
+    def base(self):
+        """The network of the base measure alone."""
+        memories = self.memories.some(slice(-1, None))
+        return self._replace(memories=memories, has_base=False)
 
     def asked(self, X, missing, ask):
         """What ``ask(rows, network)`` says of rows of X, of each kind by itself.
@@ -75,52 +115,38 @@ class Network(NamedTuple):
 
     def states_after(self, rows, n_steps, step_size):
         """The states after so many steps from each row (n_rows, n_features)."""
-        values, memories = self.in_coordinates(rows.values)
-        dynamics = self._dynamics(rows, n_steps, step_size)
-        states = np.empty(values.shape, values.dtype)
-        kernel, passes = self.device.kernels.retrieve, 2 * n_steps
-        self.device.rows_of(
-            kernel, values, memories, dynamics, out=(states,), passes=passes
-        )
-        return states
+        states = rows.states(self).after(n_steps, step_size)
+        return self._points(states, rows, (1 - step_size) ** n_steps)
 
     def states_at_rest(self, rows, step_size):
         """The states where they rest, and whether they still moved in the end."""
-        values, memories = self.in_coordinates(rows.values)
-        dynamics = self._dynamics(rows, MAX_RETRIEVAL_STEPS, step_size)
-        tolerance = rest_tolerance(memories)
-        states, shift = (
-            np.empty(values.shape, values.dtype),
-            np.zeros_like(values[:, 0]),
-        )
-        kernel, out = self.device.kernels.rest, (states, shift)
-        self.device.rows_of(
-            kernel, values, memories, dynamics, tolerance, out=out, passes=20
-        )
-        return states, shift > tolerance
+        states, moved = rows.states(self).at_rest(step_size)
+        return self._points(states, rows, 0.0), moved
 
     def paths(self, rows, n_steps, step_size):
         """The states on their way (n_rows, n_steps + 1, n_features)."""
-        values, memories = self.in_coordinates(rows.values)
-        dynamics = self._dynamics(rows, n_steps, step_size)
-        out = np.empty((len(values), n_steps + 1, values.shape[1]), values.dtype)
-        kernel, passes = self.device.kernels.trajectory, 2 * n_steps * ROW_BY_ROW
-        self.device.rows_of(
-            kernel, values, memories, dynamics, out=(out,), passes=passes
-        )
-        return out
+        path = rows.states(self).path(n_steps, step_size)
+        if self.metric is not None:
+            states = [
+                self._points(path[:, t], rows, (1 - step_size) ** t)
+                for t in range(n_steps + 1)
+            ]
+            path = np.stack(states, axis=1)
+        path[:, 0] = np.where(np.isnan(rows.values), path[:, 0], rows.values)
+        return path
 
-    def _dynamics(self, rows, n_steps, step_size):
-        n_features, dtype = rows.values.shape[1], rows.values.dtype
-        return Dynamics.free(n_features, n_steps, step_size, dtype, rows.has_missing)
+    def _points(self, states, rows, left):
+        """States as points of X.
 
-
-def rest_tolerance(memories):
-    """Length of u - v below which a state rests: small beside the radius of a memory.
-
-    The second part is what rounding leaves of the difference.
-    """
-    eps = np.finfo(memories.centers.dtype).eps
-    radius = np.sqrt(0.5 / memories.beta)
-    rounding = 4 * eps * np.linalg.norm(memories.centers, axis=1).max()
-    return memories.centers.dtype.type(eps ** (2 / 3) * radius + rounding)
+        What was outside the axes of a metric is pulled to them, and a part is `left`.
+        """
+        metric, X = self.metric, rows.values
+        if metric is None:
+            return states
+        points = metric.features(states) + self.middle
+        if metric.axes is not None and left:
+            start = X - self.middle
+            points += left * (start - metric.features(metric.coordinates(start)))
+        points, seen = points.astype(states.dtype), ~np.isnan(X)
+        # Where values are missing, the others are as they were.
+        return np.where(seen & ~seen.all(axis=1, keepdims=True), X, points)

@@ -1,7 +1,8 @@
 """The mathematics in plain NumPy: slow, short, and independent of the kernels.
 
 One state at a time, in the notation of the papers: x a row, v a state, mu the memories
-(K, D), log_w their log weights, beta the inverse temperature, lam the step.
+(K, D), log_w their log weights, beta the inverse temperature, or one for each memory,
+lam the step. Where betas differ, log_w includes the log normalisers of all features.
 """
 
 import numpy as np
@@ -16,8 +17,14 @@ def logits(v, mu, log_w, beta, seen=None):
 
 
 def energy(v, mu, log_w, beta):
-    """E(v) = -(1 / beta) logsumexp_k of the logits."""
-    return -logsumexp(logits(v, mu, log_w, beta)) / beta
+    """E(v) = -(1 / beta) logsumexp_k of the logits, with the first beta."""
+    return -logsumexp(logits(v, mu, log_w, beta)) / np.ravel(beta)[0]
+
+
+def pulled(v, mu, log_w, beta, lam):
+    """v plus lam times the sum of posterior times share of the largest beta."""
+    shares = softmax(logits(v, mu, log_w, beta)) * beta / np.max(beta)
+    return v + lam * (shares @ (mu - v))
 
 
 def trajectory(x, mu, log_w, beta, lam, n_steps, hidden=None):
@@ -26,14 +33,12 @@ def trajectory(x, mu, log_w, beta, lam, n_steps, hidden=None):
     for t in range(n_steps):
         v = states[-1]
         if hidden is None:
-            u = softmax(logits(v, mu, log_w, beta)) @ mu
-            states.append(v + lam * (u - v))
+            states.append(pulled(v, mu, log_w, beta, lam))
         elif t == 0:
             u = softmax(logits(v, mu, log_w, beta, seen=~hidden)) @ mu
             states.append(np.where(hidden, u, v))
         else:
-            u = softmax(logits(v, mu, log_w, beta)) @ mu
-            states.append(np.where(hidden, v + lam * (u - v), v))
+            states.append(np.where(hidden, pulled(v, mu, log_w, beta, lam), v))
     return np.array(states)
 
 
@@ -103,7 +108,9 @@ class EStepWithHoles:
 
     def __init__(self, X, weights, mu, log_w, beta, A, nu=None):
         n_rows, n_clusters = len(X), len(mu)
-        sigma = np.linalg.inv(A) / (2 * beta)
+        beta = np.broadcast_to(beta, n_clusters)
+        sigma = np.linalg.inv(A) / 2
+        log_w = log_w - X.shape[1] / 2 * np.log(beta / beta[0])
         self.logits = np.empty((n_rows, n_clusters))
         self.u = np.empty((n_rows, n_clusters))
         self.log_determinants = np.empty(n_rows)
@@ -118,13 +125,14 @@ class EStepWithHoles:
             filled = np.tile(x, (n_clusters, 1))
             for k in range(n_clusters):
                 away = x[seen] - mu[k, seen]
-                squares[k] = away @ np.linalg.solve(s_seen, away) / (2 * beta)
+                squares[k] = away @ np.linalg.solve(s_seen, away) / 2
                 filled[k, hidden] = mu[k, hidden] + regression @ away
             pulls = np.ones(n_clusters)
-            self.logits[i] = log_w - beta * squares
+            scaled_w = log_w + seen.sum() / 2 * np.log(beta / beta[0])
+            self.logits[i] = scaled_w - beta * squares
             if nu is not None:
                 half = (nu + seen.sum()) / 2
-                self.logits[i] = log_w - half * np.log1p(2 * beta * squares / nu)
+                self.logits[i] = scaled_w - half * np.log1p(2 * beta * squares / nu)
                 pulls = 2 * half / (nu + 2 * beta * squares)
             p = softmax(self.logits[i])
             self.u[i] = weight * p * pulls
@@ -137,4 +145,4 @@ class EStepWithHoles:
             self.moment += (self.u[i] * filled.T) @ filled
             left = sigma[np.ix_(hidden, hidden)]
             left = left - regression @ sigma[np.ix_(seen, hidden)]
-            self.moment[np.ix_(hidden, hidden)] += weight * left
+            self.moment[np.ix_(hidden, hidden)] += weight * (p @ (1 / beta)) * left

@@ -13,9 +13,9 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import check_is_fitted
 
 from ..checks import check_number, check_sample_weight, moderate
-from ..network import MAX_RETRIEVAL_STEPS
 from ..rows.kinds import apart
 from ..rows.missing import Missing, has_missing
+from ..rows.states import MAX_RETRIEVAL_STEPS
 
 # A row with values so many times those of memories is by itself when distances are
 # measured by inner products.
@@ -128,7 +128,8 @@ class AnswersMixin(TransformerMixin):
 
         It is ``-1 / beta_`` times the logsumexp over k of the logits
         ``log weights_[k] - beta_ * |x - cluster_centers_[k]|^2``: Eqn 1 of [1]_ with
-        weights that sum to 1.
+        weights that sum to 1. A class with a base measure has one more logit, and says
+        what takes the place of ``beta_``.
 
         Parameters
         ----------
@@ -145,15 +146,19 @@ class AnswersMixin(TransformerMixin):
         .. [1] Schaeffer et al. "Associative Memory Under the Probabilistic Lens:
            Improved Transformers & Dynamic Memory Creation", 2023.
         """
-        evidence = self._answer(X, lambda rows, network: rows.log_evidence(network))
-        return evidence / evidence.dtype.type(-self.beta_)
+        landscape = self._landscape()
+        evidence = landscape.asked(
+            *self._checked(X), lambda rows, network: rows.log_evidence(network)
+        )
+        return evidence / evidence.dtype.type(-landscape.memories.reference_beta)
 
     def retrieve(self, X, n_steps=None, step_size=1.0):
         """State of the network after its dynamics, started at each row.
 
         A step is ``v <- v + step_size * (u - v)``, with u the mean of the memories
-        under the posterior of v; it never raises the energy. In a row with missing
-        values only those move, from where they are expected; the rest is clamped.
+        under the posterior of v; it never raises the energy. A base measure pulls as
+        the memories do, weaker by its share of their ``beta_``. In a row with missing
+        values only those move, from where `complete` puts them; the rest is clamped.
 
         Parameters
         ----------
@@ -173,7 +178,7 @@ class AnswersMixin(TransformerMixin):
         if n_steps is not None:
             check_number(n_steps, "n_steps", Integral, min_val=0)
         X, missing, _ = self._as_given(X)
-        network = self._network()
+        network = self._landscape()
         if n_steps is not None:
             return network.asked(
                 X,
@@ -206,7 +211,7 @@ class AnswersMixin(TransformerMixin):
         check_step_size(step_size)
         check_number(n_steps, "n_steps", Integral, min_val=0)
         X, missing, _ = self._as_given(X)
-        return self._network().asked(
+        return self._landscape().asked(
             X, missing, lambda rows, here: here.paths(rows, int(n_steps), step_size)
         )
 
@@ -243,6 +248,10 @@ class AnswersMixin(TransformerMixin):
         """What ``ask(rows, network)`` says of the rows of X."""
         X, missing = self._checked(X)
         return self._network().asked(X, missing, ask)
+
+    def _landscape(self):
+        """The network whose energy is asked for, and lowered by the dynamics."""
+        return self._network()
 
     def _check_X(self, X):
         """X, checked."""

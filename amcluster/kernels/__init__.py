@@ -36,16 +36,48 @@ GROWTH = 1.0
 class Memories(NamedTuple):
     """The memories of a network, in the dtype of the rows they are used with.
 
-    Their logits at a state v are ``log_weights[k] + log_kernel(t)``, where t is
-    ``beta * |v - centers[k]|^2``; the log-kernel of the Gaussian is -t. Distances are
-    Euclidean: with a learned metric the caller transforms rows and centers.
+    Their logits at a state v are ``log_weights[k] + n_seen * log_scales[k] +
+    log_kernel(t)``, where t is ``beta[k] * |v - centers[k]|^2`` and n_seen the number
+    of features that are not missing; the log-kernel of the Gaussian is -t. Distances
+    are Euclidean: with a learned metric the caller transforms rows and centers.
+
+    One number for all memories may stand for `beta` and for `log_scales`, until
+    `astype` makes arrays of them, as kernels need.
     """
 
     centers: np.ndarray  # (n_clusters, n_features)
     log_weights: np.ndarray  # (n_clusters,)
-    beta: np.floating  # inverse temperature, 1/length^2
+    beta: np.ndarray | float  # (n_clusters,) inverse temperatures, 1/length^2
     energy: tuple = Gaussian()  # of a class registered in `amcluster.energies`
     dimension: np.floating = 0.0  # of the data, even if rows have fewer coordinates
+    # (n_clusters,) what a feature adds to the log normaliser of a memory, beyond that
+    # of the first: log(beta[k] / beta[0]) / 2
+    log_scales: np.ndarray | float = 0.0
+
+    @property
+    def reference_beta(self):
+        """The inverse temperature of the first memory: energies are in its unit."""
+        return np.ravel(self.beta)[0]
+
+    @property
+    def alike(self):
+        """Whether all memories have one inverse temperature."""
+        return bool(np.all(self.beta == self.reference_beta))
+
+    def some(self, where):
+        """Some of the memories, by index, mask or slice."""
+        return self._replace(
+            centers=self.centers[where],
+            log_weights=self.log_weights[where],
+            beta=self.of_each(self.beta)[where],
+            log_scales=self.of_each(self.log_scales)[where],
+        )
+
+    def of_each(self, number, dtype=None):
+        """An array of a number for each memory, from such an array or one number."""
+        if np.ndim(number) == 0:
+            return np.full(len(self.log_weights), number, dtype or np.float64)
+        return plain(number, dtype)
 
     def astype(self, dtype):
         """The same memories in another floating dtype."""
@@ -55,7 +87,8 @@ class Memories(NamedTuple):
         return self._replace(
             centers=plain(self.centers, dtype),
             log_weights=plain(self.log_weights, dtype),
-            beta=number(self.beta),
+            beta=self.of_each(self.beta, dtype),
+            log_scales=self.of_each(self.log_scales, dtype),
             energy=type(self.energy)(*parameters),
             dimension=number(self.dimension),
         )
@@ -120,7 +153,11 @@ class Dynamics(NamedTuple):
 
 
 def refuse_other_energies(memories):
-    """Raise unless the memories are Gaussian, for kernels that take no other energy."""
+    """Raise unless the memories are Gaussian and alike, for kernels that need it."""
+    if not memories.alike:
+        raise NotImplementedError(
+            "Learning through the dynamics is for memories of one beta, not of several."
+        )
     if not isinstance(memories.energy, Gaussian):
         raise NotImplementedError(
             "Learning through the dynamics is for the Gaussian energy, not for"

@@ -17,7 +17,6 @@ from ..rows.missing import Missing
 from ..spaces.metric import LearnedMetric
 from .coordinates import RowsWithMissing
 from .hard import Collapsed, Tables, merge_all, seat
-from .landscape import WithBase
 from .model import Grown
 from .soft import LEAST_COUNT, SoftObjective, coarsen
 
@@ -229,14 +228,15 @@ def with_new_kinds(rows, grown, model, random_state):
     origin, metric = np.zeros(len(rows.offset)), None
     if rows.root is not None:
         metric = LearnedMetric(np.ones(len(rows.root)), None, rows.root)
-    both = WithBase.of(
+    both = Network.with_base(
         Network(memories, metric, origin, rows.device),
         origin,
         log(model.restaurant.new_weight(len(grown.counts))),
         model.tempering * model.base_beta(grown.beta),
-        model.effective_dimension / 2,
+        model.effective_dimension,
     )
-    known, new = both.evidences(Missing(rows.features))
+    seen = Missing(rows.features)
+    known, new = seen.log_evidence(both.known), seen.log_evidence(both.base)
     novel = (new > known) & ~np.isnan(rows.features).all(axis=1)
     if not novel.any():
         return grown

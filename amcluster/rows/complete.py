@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .states import FreeStates
+
 
 class Complete(NamedTuple):
     """Rows of X without missing values: the same calls as `Missing`."""
@@ -59,10 +61,14 @@ class Complete(NamedTuple):
         """The rows, of which nothing is missing."""
         return self.values
 
+    def states(self, network):
+        """States of the network that start at the rows."""
+        return FreeStates(*network.in_coordinates(self.values), device=network.device)
+
     def _log_normaliser(self, network):
         memories = network.memories
         normaliser = memories.energy.log_normaliser(
-            memories.beta, self.values.shape[1], 0
+            memories.reference_beta, self.values.shape[1], 0
         )
         return self.values.dtype.type(normaliser)
 

@@ -11,6 +11,7 @@ from scipy.special import logsumexp, softmax
 
 from ..execution.threads import ROW_BY_ROW
 from ..kernels import Metric
+from .states import Clamp, FreeStates, HeldStates
 
 
 class Missing(NamedTuple):
@@ -71,6 +72,16 @@ class Missing(NamedTuple):
             expected = expected + network.middle.astype(self.values.dtype)
         return np.where(np.isnan(self.values), expected, self.values)
 
+    def states(self, network):
+        """States of the network in which only what is missing moves."""
+        if network.metric is None and not network.has_base:
+            memories = network.memories.astype(self.values.dtype)
+            return FreeStates(self.values, memories, True, network.device)
+        values, memories = network.in_coordinates(self.completed(network.known))
+        start = FreeStates(values, memories, device=network.device)
+        root = None if network.metric is None else network.metric.matrix
+        return HeldStates(start, Clamp(self.values, root))
+
     def _logits(self, network):
         return marginal_logits(network.device, *network.in_features(self.values))
 
@@ -78,7 +89,7 @@ class Missing(NamedTuple):
         memories, n_features = network.memories, self.values.shape[1]
         n_seen = np.count_nonzero(~np.isnan(self.values), axis=1)
         normaliser = memories.energy.log_normaliser(
-            memories.beta, n_seen, n_features - n_seen
+            memories.reference_beta, n_seen, n_features - n_seen
         )
         return (normaliser - log_determinants / 2).astype(self.values.dtype)
 

@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import roc_auc_score
 
 from amcluster import CLAMClusterer
-from amcluster.nonparametric import landscape
+from amcluster.rows import states
 from amcluster.spaces.metric import LearnedMetric
 
 from ..data import clear_blobs
@@ -99,7 +99,7 @@ def test_retrieval_rests_where_the_dynamics_end(crp, stretched):
 
 
 def test_unrested_states_are_told_of(crp, stretched, monkeypatch):
-    monkeypatch.setattr(landscape, "MAX_RETRIEVAL_STEPS", 1)
+    monkeypatch.setattr(states, "MAX_RETRIEVAL_STEPS", 1)
     with pytest.warns(ConvergenceWarning, match="still moved"):
         crp.retrieve(stretched)
 

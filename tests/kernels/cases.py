@@ -29,12 +29,13 @@ cases = pytest.mark.parametrize(
 )
 dtypes = pytest.mark.parametrize("dtype", [np.float64, np.float32])
 holes = pytest.mark.parametrize("holes", [False, True])
+own_betas = pytest.mark.parametrize("own", [False, True], ids=["alike", "own"])
 
 
 class Case:
     """Random rows and memories; every second memory equals a row."""
 
-    def __init__(self, shape, dtype, seed=0, beta=None):
+    def __init__(self, shape, dtype, seed=0, beta=None, own=False):
         self.n_rows, self.n_features, self.n_clusters, self.n_steps = shape
         rng = np.random.default_rng(seed)
         self.X = rng.normal(size=(self.n_rows, self.n_features)).astype(dtype)
@@ -44,11 +45,17 @@ class Case:
         centers[::2][:some] = self.X[:some]
         log_weights = np.log(rng.dirichlet(np.ones(self.n_clusters)))
         beta = beta or 1.7 / self.n_features
-        self.memories = Memories(centers, log_weights, beta).astype(dtype)
+        memories = Memories(centers, log_weights, beta, dimension=self.n_features)
+        if own:
+            betas = beta * rng.uniform(0.4, 2.5, self.n_clusters)
+            scales = np.log(betas / betas[0]) / 2
+            memories = memories._replace(beta=betas, log_scales=scales)
+        self.memories = memories.astype(dtype)
         self.dtype = dtype
         self.mu = self.memories.centers.astype(float)
         self.log_w = self.memories.log_weights.astype(float)
-        self.beta = float(self.memories.beta)
+        self.log_w += self.n_features * self.memories.log_scales.astype(float)
+        self.beta = self.memories.beta.astype(float)
         self.step_size = float(dtype(0.3))
 
     def free(self):

@@ -7,13 +7,22 @@ from amcluster.kernels import target
 from amcluster.kernels.cpu import expansion, gram_dynamics
 
 from .. import reference
-from .cases import SHAPES, Case, cases, dtypes, hidden_features, with_holes
+from .cases import (
+    SHAPES,
+    Case,
+    cases,
+    dtypes,
+    hidden_features,
+    own_betas,
+    with_holes,
+)
 
 
 @cases
 @dtypes
-def test_trajectory_and_retrieve(kernels, shape, dtype):
-    case = Case(shape, dtype)
+@own_betas
+def test_trajectory_and_retrieve(kernels, shape, dtype, own):
+    case = Case(shape, dtype, own=own)
     out = np.empty((case.n_rows, case.n_steps + 1, case.n_features), dtype)
     last, shift = np.empty_like(case.X), np.empty(case.n_rows, dtype)
     kernels.trajectory(case.X, case.memories, case.free(), out)
@@ -22,6 +31,8 @@ def test_trajectory_and_retrieve(kernels, shape, dtype):
         expected = reference.trajectory(x, *case.reference_arguments()[2:])
         case.close(states, expected)
     case.close(last, out[:, -1])
+    if own:
+        return
     kernels.rest(case.X, case.memories, case.free(), dtype(-1.0), last, shift)
     case.close(last, out[:, -1])
     moved = np.linalg.norm(out[:, -1] - out[:, -2], axis=1) / case.step_size
@@ -92,3 +103,29 @@ def test_steps_by_products_and_by_differences_agree(monkeypatch, shape, dtype):
         target().retrieve(case.X, case.memories, dynamics, ends)
         found.append(ends)
     case.close(*found)
+
+
+@dtypes
+def test_memories_of_several_betas_lower_the_energy_and_rest_at_a_stationary_state(
+    kernels, dtype
+):
+    case = Case((40, 3, 4, 6), dtype, own=True)
+    settings = case.mu, case.log_w, case.beta
+    out = np.empty((40, 7, 3), dtype)
+    kernels.trajectory(case.X, case.memories, case.free(), out)
+    energies = np.apply_along_axis(reference.energy, 2, out.astype(float), *settings)
+    assert (np.diff(energies, axis=1) <= 1e-6).all()
+    ends, shift = np.empty((40, 3), dtype), np.empty(40, dtype)
+    long = case.free()._replace(n_steps=5000)
+    kernels.rest(case.X, case.memories, long, dtype(1e-5), ends, shift)
+    assert (shift <= 1e-5).all()
+    still = [reference.pulled(v, *settings, 1.0) for v in ends.astype(float)]
+    np.testing.assert_allclose(ends, still, atol=2e-5)
+    below = np.apply_along_axis(reference.energy, 1, ends.astype(float), *settings)
+    assert (below <= energies[:, 0] + 1e-6).all()
+
+
+def test_learning_through_the_dynamics_refuses_several_betas(kernels):
+    case = Case((7, 3, 4, 10), np.float64, own=True)
+    with pytest.raises(NotImplementedError, match="one beta, not of several"):
+        kernels.reconstruction_loss(case.X, case.weights, case.memories, case.free())

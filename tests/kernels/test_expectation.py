@@ -8,13 +8,14 @@ from scipy.special import logsumexp, softmax
 from amcluster.kernels import Memories, target
 from amcluster.kernels.cpu import gram_dynamics
 
-from .cases import Case, cases, dtypes, student_t
+from .cases import Case, cases, dtypes, own_betas, student_t
 
 
 @cases
 @dtypes
-def test_posterior_and_log_evidence(kernels, shape, dtype):
-    case = Case(shape, dtype)
+@own_betas
+def test_posterior_and_log_evidence(kernels, shape, dtype, own):
+    case = Case(shape, dtype, own=own)
     logits = case.log_w - case.beta * cdist(case.X, case.mu, "sqeuclidean")
     proba = np.empty((case.n_rows, case.n_clusters), dtype)
     evidence = np.empty(case.n_rows, dtype)
@@ -58,8 +59,9 @@ def test_squared_error(kernels, shape, dtype):
 @cases
 @dtypes
 @pytest.mark.parametrize("robust", [False, True])
-def test_logits_and_expectation(kernels, shape, dtype, robust):
-    case = Case(shape, dtype)
+@own_betas
+def test_logits_and_expectation(kernels, shape, dtype, robust, own):
+    case = Case(shape, dtype, own=own)
     squared = cdist(case.X, case.mu, "sqeuclidean")
     logits, pull = case.log_w - case.beta * squared, np.ones_like(squared)
     memories = case.memories

@@ -6,7 +6,7 @@ import pytest
 from amcluster.kernels import Memories, Metric
 
 from .. import reference
-from .cases import Case, cases, dtypes, student_t, with_holes
+from .cases import Case, cases, dtypes, own_betas, student_t, with_holes
 
 
 def metric_root(n_features):
@@ -21,8 +21,9 @@ def metric_root(n_features):
 @dtypes
 @pytest.mark.parametrize("robust", [False, True])
 @pytest.mark.parametrize("learned", [False, True])
-def test_rows_with_holes(kernels, shape, dtype, robust, learned):
-    case = Case(shape, dtype)
+@own_betas
+def test_rows_with_holes(kernels, shape, dtype, robust, learned, own):
+    case = Case(shape, dtype, own=own)
     X, n_features = with_holes(case), case.n_features
     nu = 3.0 if robust else None
     memories = student_t(case.memories, nu, n_features) if robust else case.memories

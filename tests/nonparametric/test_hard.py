@@ -7,14 +7,15 @@ from hypothesis import strategies as st
 from scipy.special import digamma, gammaln, log_softmax, logsumexp
 from scipy.stats import multivariate_normal
 
-from amcluster.kernels import target
+from amcluster.kernels import Memories, target
 from amcluster.kernels.cpu.crp import flows_to_base
+from amcluster.network import Network
 from amcluster.nonparametric import hard
 from amcluster.nonparametric.hard import Collapsed, Tables, lower, merge_all, split_all
-from amcluster.nonparametric.landscape import Landscape
 from amcluster.nonparametric.model import ChineseRestaurant, Grown, Nonparametric
 from amcluster.nonparametric.soft import SoftObjective
 from amcluster.nonparametric.stream import follow
+from amcluster.rows.complete import Complete
 from amcluster.rows.distinct import DistinctRows
 
 from .. import reference
@@ -286,47 +287,38 @@ def test_a_light_row_makes_no_memory():
     assert labels.tolist() == [0, 0]
 
 
-def landscape_of(tables, model, beta):
-    """The landscape of memories at their means, and the means."""
-    rho, half = model.base_precision, model.effective_dimension / 2
-    centers = tables.sums / tables.counts[:, None]
-    landscape = Landscape.of(
-        centers,
-        np.log(tables.counts - model.restaurant.discount),
+def network_of(tables, model, beta):
+    """Memories at their means, and the base measure as one more."""
+    rho, centers = model.base_precision, tables.sums / tables.counts[:, None]
+    sizes = np.log(tables.counts - model.restaurant.discount)
+    return Network.with_base(
+        Network(Memories(centers, sizes, model.tempering * beta)),
         np.zeros(model.n_features),
         np.log(model.restaurant.new_weight(len(centers))),
-        model.tempering * beta,
         model.tempering * beta * rho / (beta + rho),
-        half,
-        np.float64,
+        model.effective_dimension,
     )
-    return landscape, centers
 
 
-def margins(landscape, centers, states):
+def margins(network, states):
     """How much likelier the base measure is than every memory, in nats."""
-    memories = landscape.memories.log_weights - landscape.memories.beta * np.square(
-        states[:, None] - centers
-    ).sum(axis=2)
-    base = landscape.base.log_weights - landscape.base.beta * np.square(states).sum(
-        axis=1
-    )
-    return base - memories.max(axis=1)
+    logits = Complete(states).logits(network)
+    return logits[:, -1] - logits[:, :-1].max(axis=1)
 
 
 @given(partitions(), st.floats(0.1, 5))
 def test_a_flow_ends_where_the_network_rests(partition, beta):
     rows, labels, model = partition
     tables = Tables.count(rows, labels, labels.max() + 1)
-    landscape, centers = landscape_of(tables, model, beta)
+    network, n_tables = network_of(tables, model, beta), len(tables.counts)
     starts = 3 * rows.values
-    rest, n_moving = landscape.rest(starts, 1.0)
-    assume(n_moving == 0)
-    margin = margins(landscape, centers, rest)
+    rest, moving = network.states_at_rest(Complete(starts), 1.0)
+    assume(not moving.any())
+    margin = margins(network, rest)
     clear = np.abs(margin) > 1e-3
     seat_model = collapsed_of(rows, model).seat_model(beta, by_flow=True)
     found = [
-        flows_to_base(x, seat_model, tables.counts, tables.sums, len(centers))
+        flows_to_base(x, seat_model, tables.counts, tables.sums, n_tables)
         for x in starts[clear]
     ]
     np.testing.assert_array_equal(found, margin[clear] > 0)
@@ -337,19 +329,19 @@ def test_a_far_row_flows_straight_until_a_memory_pulls(partition, beta, away):
     """Followed by halving, while the base measure is likelier by far; then as above."""
     rows, labels, model = partition
     tables = Tables.count(rows, labels, labels.max() + 1)
-    landscape, centers = landscape_of(tables, model, beta)
+    network, n_tables = network_of(tables, model, beta), len(tables.counts)
     states = away * rows.values
     for _ in range(2000):
-        margin = margins(landscape, centers, states)
+        margin = margins(network, states)
         straight = margin > 100
         states[straight] *= 0.98
-    rest, n_moving = landscape.rest(states, 1.0)
-    assume(n_moving == 0)
-    margin = margins(landscape, centers, rest)
+    rest, moving = network.states_at_rest(Complete(states), 1.0)
+    assume(not moving.any())
+    margin = margins(network, rest)
     clear = np.abs(margin) > 1e-3
     seat_model = collapsed_of(rows, model).seat_model(beta, by_flow=True)
     found = [
-        flows_to_base(x, seat_model, tables.counts, tables.sums, len(centers))
+        flows_to_base(x, seat_model, tables.counts, tables.sums, n_tables)
         for x in away * rows.values[clear]
     ]
     np.testing.assert_array_equal(found, margin[clear] > 0)

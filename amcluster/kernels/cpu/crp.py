@@ -227,7 +227,7 @@ def flows_to_base(row, model, counts, sums, n_slots):
         length = math.sqrt(squared_length(drift))
         if length <= FLOW_TOLERANCE * radius * rate:
             break
-        # The same steps as in `Landscape.rest`: far from memories the drift is slow.
+        # The same steps as in `dynamics.stride`: far from memories the drift is slow.
         step = min(max(1.0, radius / length), 1.0 / rate)
         for j in range(n_features):
             state[j] += step * drift[j]

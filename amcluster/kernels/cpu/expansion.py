@@ -18,11 +18,11 @@ def expands(memories):
 
     The answer does not depend on the rows, so it is the same for all blocks.
     """
-    if not isinstance(memories.energy, Gaussian):
+    if not isinstance(memories.energy, Gaussian) or not memories.alike:
         return False
     largest = np.square(memories.centers).sum(axis=1).max()
     eps = np.finfo(memories.centers.dtype).eps
-    return bool(largest * memories.beta * eps < LOGIT_ERROR)
+    return bool(largest * memories.reference_beta * eps < LOGIT_ERROR)
 
 
 def expanded(memories):
@@ -33,5 +33,6 @@ def expanded(memories):
     centers = padded_matrix(memories.centers)
     start = np.zeros(len(centers), centers.dtype)
     norms = np.square(memories.centers).sum(axis=1)
-    start[: len(norms)] = memories.log_weights - memories.beta * norms
-    return (memories.beta + memories.beta) * centers, start
+    beta = memories.reference_beta
+    start[: len(norms)] = memories.log_weights - beta * norms
+    return (beta + beta) * centers, start

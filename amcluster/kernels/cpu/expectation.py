@@ -108,7 +108,7 @@ def weigh_lanes(squared, p, w, memories, sums, of_row):
         count, total, square = 0.0, 0.0, 0.0
         for lane in range(LANES):
             share = w[lane] * posteriors[lane]
-            scaled = memories.beta * squares[lane]
+            scaled = memories.beta[k] * squares[lane]
             u = share * weight(memories.energy, scaled, memories.dimension, none)
             posteriors[lane] = u
             of_row[lane] += u

@@ -77,7 +77,7 @@ class Network(NamedTuple):
         return cls(
             n_clusters=len(memories.log_weights),
             log_weights=memories.log_weights,
-            beta=memories.beta,
+            beta=memories.reference_beta,
             centers_m=centers_m,
             centers_f=centers - centers_m,
             between=inner_products(centers_m, centers_m),
@@ -405,5 +405,5 @@ def gradients(slopes, memories, network):
     d_centers = (moves * slopes.of_m + through)[:n_clusters]
     d_centers += ((1 - moves) * slopes.of_f)[:n_clusters]
     d_centers -= r * network.centers_f[:n_clusters]
-    d_log_weights = slopes.total / (2 * float(memories.beta))
+    d_log_weights = slopes.total / (2 * float(memories.reference_beta))
     return d_centers[:, :n_features].copy(), d_log_weights

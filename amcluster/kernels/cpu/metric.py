@@ -176,11 +176,14 @@ def metric_expectation(rows, weights, memories, metric, pulled):
         for k in range(n_clusters):
             p[k] = logit(k, squared[k], float(n_hidden), memories)
         evidence += weights[i] * softmax(p)
-        add_hidden_covariance(root, hidden, n_hidden, weights[i], memories, of_hidden)
+        scale = 0.0
+        for k in range(n_clusters):
+            scale += weights[i] * p[k] / (memories.beta[k] + memories.beta[k])
+        add_hidden_covariance(root, hidden, n_hidden, scale, of_hidden)
         pulled[i] = 0.0
         mean[:n_hidden] = 0.0
         for k in range(n_clusters):
-            scaled, missing = memories.beta * squared[k], float(n_hidden)
+            scaled, missing = memories.beta[k] * squared[k], float(n_hidden)
             seen = memories.dimension - missing
             u = weights[i] * p[k] * weight(memories.energy, scaled, seen, missing)
             counts[k] += weights[i] * p[k]
@@ -221,10 +224,9 @@ def add_moments(filled, hidden, n_hidden, weight, mean, of_seen, of_both):
 
 
 @allocating
-def add_hidden_covariance(root, hidden, n_hidden, weight, memories, moment):
-    """Add weight * inv(A_hh) / (2 beta), from the root of A_hh."""
+def add_hidden_covariance(root, hidden, n_hidden, scale, moment):
+    """Add scale * inv(A_hh), from the root of A_hh."""
     column = np.empty(n_hidden)
-    scale = weight / (memories.beta + memories.beta)
     for b in range(n_hidden):
         # Column b of the inverse of the root, 0 above b, and from it that of A_hh.
         column[b] = 1.0 / root[b, b]

@@ -93,8 +93,9 @@ def to_seen_weights(p, w, squared, hidden, memories):
     for tile in range(p.shape[0]):
         for k in range(memories.log_weights.shape[0]):
             posteriors, squares = p[tile, k], squared[tile, k]
+            beta = memories.beta[k]
             for lane in range(LANES):
-                scaled, n_hidden = memories.beta * squares[lane], hidden[tile, lane]
+                scaled, n_hidden = beta * squares[lane], hidden[tile, lane]
                 n_seen = memories.dimension - n_hidden
                 g = weight(memories.energy, scaled, n_seen, n_hidden)
                 posteriors[lane] *= w[tile, lane] * g

@@ -197,7 +197,7 @@ def run_back(plan, tile, w, memories, centers, transposed, path, slopes):
         add_weighted(along, path.ones, slopes.log_weights)
         for k in range(n_clusters):
             for lane in range(LANES):
-                along[0, k, lane] *= memories.beta + memories.beta
+                along[0, k, lane] *= memories.beta[k] + memories.beta[k]
         add_products(posteriors[t], h, slopes.centers)
         if t > 0:
             through_state(path.states[t], n_features, transposed, path, slopes)

@@ -46,10 +46,9 @@ def softmax(logits):
 def logit(k, squared, n_hidden, memories):
     """The logit of memory k at a squared distance over the seen features."""
     n_seen = memories.dimension - n_hidden
-    scaled = memories.beta * squared
-    return memories.log_weights[k] + log_kernel(
-        memories.energy, scaled, n_seen, n_hidden
-    )
+    scaled = memories.beta[k] * squared
+    log_weight = memories.log_weights[k] + n_seen * memories.log_scales[k]
+    return log_weight + log_kernel(memories.energy, scaled, n_seen, n_hidden)
 
 
 @lanewise

@@ -19,8 +19,7 @@ def slices_of(memories):
     """Slices of the memories, and where they are."""
     for start in range(0, len(memories.log_weights), MOST):
         where = slice(start, start + MOST)
-        centers, log_weights = memories.centers[where], memories.log_weights[where]
-        yield where, memories._replace(centers=centers, log_weights=log_weights)
+        yield where, memories.some(where)
 
 
 def are_few(memories):

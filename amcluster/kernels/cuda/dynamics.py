@@ -1,4 +1,4 @@
-"""The dynamics of a state: v <- v + step_size * (u - v), as in `cpu/dynamics.py`."""
+"""Dynamics of states, v <- v + step_size * pull * (u - v): see `cpu/dynamics.py`."""
 
 import math
 
@@ -26,44 +26,74 @@ from .tiles import (
 
 @part
 def weigh(squared, n_hidden, memories, p, shared):
-    """Multiply by the IRLS weights, and normalise unless all become 0."""
+    """Multiply by the IRLS weights; return their sum."""
     lane, total = cuda.threadIdx.x, squared.dtype.type(0)
     n_clusters, n_seen = memories.log_weights.shape[0], memories.dimension - n_hidden
     for k in own(n_clusters):
-        scaled = memories.beta * squared[k, lane]
+        scaled = memories.beta[k] * squared[k, lane]
         p[k, lane] *= weight(memories.energy, scaled, n_seen, n_hidden)
         total += p[k, lane]
-    total = sum_of_lane(total, shared)
-    if total > squared.dtype.type(0):
-        for k in own(n_clusters):
-            p[k, lane] /= total
-    return total
+    return sum_of_lane(total, shared)
 
 
 @part
-def mean_at(squared, n_hidden, memories, p, state, mean, shared):
-    """Write the mean u, given squared distances; the state if all weights are 0."""
+def tilt(memories, p, shared):
+    """Multiply by shares of the largest beta; return the sum of what is left."""
+    lane, total, largest = cuda.threadIdx.x, p.dtype.type(0), memories.beta[0]
+    n_clusters = memories.log_weights.shape[0]
+    for k in range(n_clusters):
+        largest = max(largest, memories.beta[k])
+    for k in own(n_clusters):
+        p[k, lane] *= memories.beta[k] / largest
+        total += p[k, lane]
+    return sum_of_lane(total, shared)
+
+
+@part
+def mean_at(squared, n_hidden, memories, alike, p, state, mean, shared):
+    """Write the mean u, given squared distances; return the pull.
+
+    The mean is the state, and the pull 0, if all weights are 0.
+    """
     to_logits(squared, n_hidden, memories, p)
     to_posteriors(p, memories.log_weights.shape[0], shared)
-    total = squared.dtype.type(1)
+    pull = total = squared.dtype.type(1)
     if weighs(memories.energy):
         total = weigh(squared, n_hidden, memories, p, shared)
+    if not alike:
+        before = total
+        total = tilt(memories, p, shared)
+        pull = total / before if before > squared.dtype.type(0) else before
+    if (weighs(memories.energy) or not alike) and total > squared.dtype.type(0):
+        lane = cuda.threadIdx.x
+        for k in own(memories.log_weights.shape[0]):
+            p[k, lane] /= total
     product(memories.centers.T, p, mean, shared)
     if total == squared.dtype.type(0):
         lane = cuda.threadIdx.x
         for j in own(mean.shape[0]):
             mean[j, lane] = state[j, lane]
+    return pull
 
 
 @part
-def mean_of(state, memories, squared, p, mean, shared):
-    """Write the mean u of a state."""
+def mean_of(state, memories, alike, squared, p, mean, shared):
+    """Write the mean u of a state; return the pull."""
     squares(memories.centers, state, squared, shared)
-    mean_at(squared, state.dtype.type(0), memories, p, state, mean, shared)
+    none = state.dtype.type(0)
+    return mean_at(squared, none, memories, alike, p, state, mean, shared)
+
+
+@part
+def stride(step_size, pull, radius, length):
+    """The size of a step towards u, at a distance `length`."""
+    if length > radius:
+        return step_size * max(pull, radius / length)
+    return step_size
 
 
 @kernel
-def write_starts(rows, memories, room, of_memories, out):
+def write_starts(rows, memories, alike, room, of_memories, out):
     """Rows with missing values replaced by their expectation, given the others."""
     shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
     state = room[cuda.blockIdx.x]
@@ -73,7 +103,7 @@ def write_starts(rows, memories, room, of_memories, out):
         lane, of_x = cuda.threadIdx.x, lane_of(x)
         squares_of_seen(memories.centers, x, squared, shared)
         n_hidden = n_missing(x, shared)
-        mean_at(squared, n_hidden, memories, p, state, state, shared)
+        mean_at(squared, n_hidden, memories, alike, p, state, state, shared)
         for j in own(state.shape[0]):
             if x[j, of_x] == x[j, of_x]:
                 state[j, lane] = x[j, of_x]
@@ -92,25 +122,52 @@ def n_missing(x, shared):
 
 @part
 def move(x, complete, dynamics, mean, step, state):
-    """Take a step; return this thread's part of |u - v|^2 over moving coordinates.
-
-    In a row with missing values only these move.
-    """
-    squared, lane, of_x = state.dtype.type(0), cuda.threadIdx.x, lane_of(x)
+    """Take a step; return this thread's part of |u - v|^2 over moving coordinates."""
+    squared, lane = state.dtype.type(0), cuda.threadIdx.x
     for j in own(state.shape[0]):
-        moves = dynamics.moves[j]
-        if dynamics.holes:
-            is_seen = not complete and x[j, of_x] == x[j, of_x]
-            moves = state.dtype.type(0) if is_seen else state.dtype.type(1)
-        away = moves * (mean[j, lane] - state[j, lane])
+        away = away_from(x, complete, dynamics, mean, state, j)
         squared += away * away
         state[j, lane] += step * away
     return squared
 
 
+@part
+def distance(x, complete, dynamics, mean, state, shared):
+    """The length of u - v over moving coordinates."""
+    squared = state.dtype.type(0)
+    for j in own(state.shape[0]):
+        away = away_from(x, complete, dynamics, mean, state, j)
+        squared += away * away
+    return math.sqrt(sum_of_lane(squared, shared))
+
+
+@part
+def away_from(x, complete, dynamics, mean, state, j):
+    """Coordinate j of u - v, 0 where it does not move.
+
+    In a row with missing values only these move.
+    """
+    lane, moves = cuda.threadIdx.x, dynamics.moves[j]
+    if dynamics.holes:
+        of_x = lane_of(x)
+        is_seen = not complete and x[j, of_x] == x[j, of_x]
+        moves = state.dtype.type(0) if is_seen else state.dtype.type(1)
+    return moves * (mean[j, lane] - state[j, lane])
+
+
 @kernel
 def write_rest(
-    rows, starts, memories, dynamics, tolerance, room, of_memories, out, shift
+    rows,
+    starts,
+    memories,
+    dynamics,
+    tolerance,
+    radius,
+    alike,
+    room,
+    of_memories,
+    out,
+    shift,
 ):
     """The states at rest, and their last lengths of u - v."""
     shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
@@ -124,8 +181,12 @@ def write_rest(
         step, moved, t = dynamics.step_size, rows.dtype.type(np.inf), 0
         moving = np.int32(dynamics.n_steps)
         while moving:
-            mean_of(state, memories, squared, p, mean, shared)
-            length = move(x, complete, dynamics, mean, step, state)
+            pull = mean_of(state, memories, alike, squared, p, mean, shared)
+            size = step
+            if not alike:
+                length = distance(x, complete, dynamics, mean, state, shared)
+                size = stride(step, pull, radius, length)
+            length = move(x, complete, dynamics, mean, size, state)
             length = sum_of_lane(length, shared)
             if step > zero:
                 moved = math.sqrt(length)
@@ -140,7 +201,7 @@ def write_rest(
 
 
 @kernel
-def write_trajectory(rows, starts, memories, dynamics, room, of_memories, out):
+def write_trajectory(rows, starts, memories, dynamics, alike, room, of_memories, out):
     """The states of each row, from its start on."""
     shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
     block, zero = cuda.blockIdx.x, rows.dtype.type(0)
@@ -152,8 +213,8 @@ def write_trajectory(rows, starts, memories, dynamics, room, of_memories, out):
         fill(starts, start, state)
         store(state, start, out[:, 0])
         for t in range(dynamics.n_steps):
-            mean_of(state, memories, squared, p, mean, shared)
-            move(x, complete, dynamics, mean, dynamics.step_size, state)
+            pull = mean_of(state, memories, alike, squared, p, mean, shared)
+            move(x, complete, dynamics, mean, dynamics.step_size * pull, state)
             store(state, start, out[:, t + 1])
 
 
@@ -166,6 +227,7 @@ def starts_of(rows, memories, dynamics, there):
         write_starts,
         rows,
         memories,
+        memories.alike,
         room=[(n_features,), (2, n_clusters)],
         out=[there],
     )
@@ -183,6 +245,7 @@ def trajectory(rows, memories, dynamics, out):
         starts,
         memories,
         dynamics,
+        memories.alike,
         room=[(2, n_features), (2, n_clusters)],
         out=[there],
     )
@@ -194,8 +257,8 @@ def retrieve(rows, memories, dynamics, out):
     if gram_dynamics.pays(memories, dynamics):
         gram_dynamics.retrieve(rows, memories, dynamics, out)
         return
-    shift = np.empty(rows.shape[0], rows.dtype)
-    rest(rows, memories, dynamics, rows.dtype.type(-1), out, shift)
+    shift, zero = np.empty(rows.shape[0], rows.dtype), rows.dtype.type(0)
+    _rest(rows, memories, dynamics, rows.dtype.type(-1), zero, out, shift)
 
 
 def rest(rows, memories, dynamics, tolerance, out, shift):
@@ -204,6 +267,11 @@ def rest(rows, memories, dynamics, tolerance, out, shift):
     A row is at rest once the length of u - v is at most `tolerance`; the last length is
     written into shift (n_rows,).
     """
+    radius = memories.beta.dtype.type(memories.beta.max() ** -0.5)
+    _rest(rows, memories, dynamics, tolerance, radius, out, shift)
+
+
+def _rest(rows, memories, dynamics, tolerance, radius, out, shift):
     n_clusters, n_features = memories.centers.shape
     rows, there = on_device(rows), place_for(out)
     starts = starts_of(rows, memories, dynamics, there)
@@ -214,6 +282,8 @@ def rest(rows, memories, dynamics, tolerance, out, shift):
         memories,
         dynamics,
         tolerance,
+        radius,
+        memories.alike,
         room=[(2, n_features), (2, n_clusters)],
         out=[there, shift],
     )

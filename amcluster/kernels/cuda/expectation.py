@@ -39,7 +39,7 @@ def sum_expectation(
         for k in own(n_clusters):
             square = squared[k, lane]
             p[k, lane] *= w
-            scaled = memories.beta * square
+            scaled = memories.beta[k] * square
             g = weight(memories.energy, scaled, memories.dimension, none)
             u = p[k, lane] * g
             squared[k, lane] = u

@@ -58,7 +58,7 @@ class Network(NamedTuple):
         project(moving, memories, np.ascontiguousarray(moving.T), between)
         return cls(
             log_weights=memories.log_weights,
-            beta=memories.beta,
+            beta=memories.reference_beta,
             centers=np.stack([moving, *fixed]),
             between=between,
             norms=np.stack([(squared * seen).sum(axis=1), squared.sum(axis=1)]),
@@ -307,4 +307,4 @@ def gradients(sums, memories, network):
     d_centers = network.moves * of_x[0] + through
     if fixed:
         d_centers += (1 - network.moves) * of_x[1] - totals[:, None] * fixed[0]
-    return d_centers, totals / (2 * float(memories.beta))
+    return d_centers, totals / (2 * float(memories.reference_beta))

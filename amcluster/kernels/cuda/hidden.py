@@ -280,7 +280,7 @@ def add_weights(w, n_hidden, memories, row, counts, totals):
     missing = float(n_hidden)
     n_seen = memories.dimension - missing
     for k in range(thread(), counts.shape[0], THREADS):
-        mass, scaled = w * row.posterior[k], memories.beta * row.squared[k]
+        mass, scaled = w * row.posterior[k], memories.beta[k] * row.squared[k]
         row.weights[k] = mass * weight(memories.energy, scaled, n_seen, missing)
         counts[k] += mass
         totals[k] += row.weights[k]

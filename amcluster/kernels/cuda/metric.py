@@ -138,7 +138,10 @@ def sum_metric_expectation(
         add_rows(n_hidden, row, sums[block])
         add_seen(total, row.filled, row.mean, moment[block])
         invert(n_hidden, row)
-        scale = weights[i] / (memories.beta + memories.beta)
+        scale = 0.0
+        for k in range(row.weights.shape[0]):
+            mass = weights[i] * row.posterior[k]
+            scale += mass / (memories.beta[k] + memories.beta[k])
         add_hidden(scale, n_hidden, row, moment[block])
 
 

@@ -66,7 +66,7 @@ def sum_seen_expectation(
         for k in range(number, n_clusters, PARTS):
             square = squared[k, lane]
             p[k, lane] *= w
-            scaled = memories.beta * square
+            scaled = memories.beta[k] * square
             u = p[k, lane] * weight(memories.energy, scaled, n_seen, n_hidden)
             squared[k, lane] = u
             total += u

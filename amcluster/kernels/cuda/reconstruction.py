@@ -109,7 +109,7 @@ def run_back(
     """Carry g back from v(T) to v(0), adding to the sums at each step."""
     lane, of_x = cuda.threadIdx.x, lane_of(x)
     n_features, n_clusters = x.shape[0], memories.log_weights.shape[0]
-    zero, scale = x.dtype.type(0), memories.beta + memories.beta
+    zero, scale = x.dtype.type(0), memories.beta[0] + memories.beta[0]
     g, h, turned = back[0], back[1], back[2]
     centers, seen, r = sums
     for j in own(n_features):
@@ -254,5 +254,5 @@ def reconstruction_gradient(rows, weights, memories, dynamics):
         sums=[(PARTS, LANES), shape, shape, (2, n_clusters)],
     )
     d_centers = centers - (seen + r[1][:, None]) * memories.centers
-    d_log_weights = r.sum(axis=0) / (2 * float(memories.beta))
+    d_log_weights = r.sum(axis=0) / (2 * float(memories.reference_beta))
     return float(losses.sum()), d_centers, d_log_weights
