@@ -298,5 +298,6 @@ class CLAMClusterer(SeededClusterer):
         )
 
     def _attributes(self, loss, theta):
-        centers, log_weights, beta, *_ = loss.unpack(theta)
-        return fitted_attributes(centers, np.exp(log_weights), beta, loss.rows.offset)
+        centers, log_weights, *_ = memories = loss.unpack(theta)
+        beta, offset = memories.reference_beta, loss.rows.offset
+        return fitted_attributes(centers, np.exp(log_weights), beta, offset)
