@@ -112,8 +112,8 @@ def compile(dtypes=DTYPES, estimators=None, *, verbose=True):
     for number, (name, variants, dtype) in enumerate(steps):
         tell(number, f"; now {name}, {dtype}")
         for model in variants:
-            holes = get_tags(model).input_tags.allow_nan
-            for X in tables(dtype, holes):
+            missing = get_tags(model).input_tags.allow_nan
+            for X in tables(dtype, missing):
                 use(clone(model), X)
     tell(len(steps), "", end="\n")
 
@@ -144,14 +144,14 @@ def _dtype_name(dtype):
         return dtype
 
 
-def tables(dtype, holes):
+def tables(dtype, missing):
     """Two groups of rows, in shapes that kernels meet in different ways."""
     for n_features, order in ((2, "C"), (8, "C"), (8, "F"), (40, "C")):
         X = np.random.default_rng(0).normal(size=(24, n_features))
         X[::2] += 9
         yield X.astype(dtype, order)
         X[1::3, 0] = np.nan
-        if holes:
+        if missing:
             yield X.astype(dtype, order)
 
 

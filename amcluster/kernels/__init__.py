@@ -126,18 +126,18 @@ class Dynamics(NamedTuple):
     seen: np.ndarray  # (n_features,) 1 if the first step sees the coordinate, else 0
     moves: np.ndarray  # (n_features,) 1 where the state moves, 0 where it is clamped
     growth: np.floating  # an adjoint that grows by more than this factor is damped
-    holes: bool = False  # whether rows may have missing values
+    missing: bool = False  # whether rows may have missing values
 
     @classmethod
-    def free(cls, n_features, n_steps, step_size, dtype, holes=False):
+    def free(cls, n_features, n_steps, step_size, dtype, missing=False):
         """All coordinates are seen and move."""
         number = np.dtype(dtype).type
         step_size, growth = number(step_size), number(GROWTH)
         ones = np.ones(n_features, dtype=dtype)
-        return cls(int(n_steps), step_size, step_size, ones, ones, growth, holes)
+        return cls(int(n_steps), step_size, step_size, ones, ones, growth, missing)
 
     @classmethod
-    def clamped(cls, hidden, n_steps, step_size, dtype, holes=False):
+    def clamped(cls, hidden, n_steps, step_size, dtype, missing=False):
         """Only the hidden coordinates move; their values in the rows are not used."""
         dtype = np.dtype(dtype)
         hidden = np.asarray(hidden, dtype=bool)
@@ -148,7 +148,7 @@ class Dynamics(NamedTuple):
             (~hidden).astype(dtype),
             hidden.astype(dtype),
             dtype.type(GROWTH),
-            holes,
+            missing,
         )
 
 

@@ -223,8 +223,8 @@ class Case:
         hidden = np.arange(N_FEATURES) % 3 == 1
         settings = N_STEPS, 0.3, dtype
         self.dynamics = [
-            *(Dynamics.free(N_FEATURES, *settings, holes=h) for h in (False, True)),
-            *(Dynamics.clamped(hidden, *settings, holes=h) for h in (False, True)),
+            *(Dynamics.free(N_FEATURES, *settings, missing=h) for h in (False, True)),
+            *(Dynamics.clamped(hidden, *settings, missing=h) for h in (False, True)),
         ]
 
     def of_rows(self, *shape, dtype=None):

@@ -85,7 +85,7 @@ def sums_of(kernels, case, X, weights):
     arguments = X, weights, case.memories
     # In the space of memories, in that of the data, and with holes.
     spaces = [case.free(), case.clamped(hidden_features(case.n_features))]
-    spaces.append(case.free()._replace(holes=True))
+    spaces.append(case.free()._replace(missing=True))
     gradients = [kernels.reconstruction_gradient(*arguments, d) for d in spaces]
     closest = np.full(n_rows, 2, dtype)
     return [
@@ -134,7 +134,7 @@ def test_with_little_room_fewer_blocks_take_more_tiles_each(many, monkeypatch):
 
 def test_results_may_be_on_the_device(many):
     kernels, case = target("cuda"), many[0]
-    memories, dynamics = case.memories, case.free()._replace(holes=True)
+    memories, dynamics = case.memories, case.free()._replace(missing=True)
     X = with_holes(case)
     here = np.empty((MANY, 4)), np.empty((MANY, 3)), np.empty((MANY, 3, 3))
     there = [cuda.device_array(array.shape, array.dtype) for array in here]

@@ -56,7 +56,7 @@ def test_states_rest_at_the_tolerance(kernels):
 def test_states_of_rows_with_holes(kernels, shape, dtype):
     """What is there is clamped; the rest starts where it is expected."""
     case = Case(shape, dtype)
-    X, dynamics = with_holes(case), case.free()._replace(holes=True)
+    X, dynamics = with_holes(case), case.free()._replace(missing=True)
     states = np.empty((case.n_rows, case.n_steps + 1, case.n_features), dtype)
     kernels.trajectory(X, case.memories, dynamics, states)
     settings = case.mu, case.log_w, case.beta, case.step_size, case.n_steps + 1

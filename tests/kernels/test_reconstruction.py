@@ -64,7 +64,7 @@ def test_gradient_is_damped_between_memories(kernels, monkeypatch, way, dtype, m
 
 def test_rows_with_holes_are_damped_alike_on_both():
     case = Case((30, 4, 3, 8), np.float64, seed=10, beta=3.0)
-    X, dynamics = with_holes(case), case.free()._replace(holes=True)
+    X, dynamics = with_holes(case), case.free()._replace(missing=True)
     found = {
         (name, growth): target(name).reconstruction_gradient(
             X, case.weights, case.memories, dynamics._replace(growth=growth)
@@ -95,12 +95,12 @@ def test_gradient_against_finite_differences(shape, masked, holes):
     case = Case(shape, np.float64)
     hidden = hidden_features(case.n_features) if masked else None
     dynamics = case.clamped(hidden) if masked else case.free()
-    dynamics = dynamics._replace(holes=holes, growth=np.inf)
+    dynamics = dynamics._replace(missing=holes, growth=np.inf)
     X = with_holes(case) if holes else case.X
 
     def loss(theta):
         centers = theta[: case.mu.size].reshape(case.mu.shape)
-        memories = Memories(centers, theta[case.mu.size :], case.beta)
+        memories = Memories(centers, theta[case.mu.size :], case.beta).astype(float)
         return target().reconstruction_loss(X, case.weights, memories, dynamics)[0]
 
     theta = np.concatenate([case.mu.ravel(), case.log_w])
@@ -125,7 +125,7 @@ def test_loss_of_rows_with_holes_by_hand(kernels):
             u = softmax(reference.logits(v, mu, case.log_w, beta)) @ mu
             v = v + lam * (u - v)
         expected += weight * np.square(v - x)[seen].sum()
-    dynamics = case.free()._replace(holes=True)
+    dynamics = case.free()._replace(missing=True)
     (loss,) = kernels.reconstruction_loss(X, case.weights, case.memories, dynamics)
     np.testing.assert_allclose(loss, expected)
 

@@ -112,7 +112,7 @@ def trajectory(rows, memories, dynamics, out):
     hidden = np.empty(rows.shape[1], np.int64)
     for i in range(rows.shape[0]):
         out[i, 0] = rows[i]
-        if dynamics.holes:
+        if dynamics.missing:
             clamp(rows[i], memories, out[i, 0], moves, hidden, squared, shares, mean)
         for t in range(dynamics.n_steps):
             state = out[i, t]
@@ -128,8 +128,8 @@ def retrieve(rows, memories, dynamics, out):
     never = rows.dtype.type(-1), rows.dtype.type(0)
     if gram_dynamics.pays(memories, dynamics):
         gram_dynamics.retrieve(rows, memories, dynamics, out)
-    elif dynamics.holes:
-        rest_with_holes(rows, memories, dynamics, *never, out, shift)
+    elif dynamics.missing:
+        rest_with_missing(rows, memories, dynamics, *never, out, shift)
     else:
         _settle(rows, memories, dynamics, *never, expands(memories), out, shift)
 
@@ -142,8 +142,8 @@ def rest(rows, memories, dynamics, tolerance, out, shift):
     rounding error of inner products can exceed a small tolerance.
     """
     radius = radius_of(memories)
-    if dynamics.holes:
-        rest_with_holes(rows, memories, dynamics, tolerance, radius, out, shift)
+    if dynamics.missing:
+        rest_with_missing(rows, memories, dynamics, tolerance, radius, out, shift)
     else:
         _settle(rows, memories, dynamics, tolerance, radius, False, out, shift)
 
@@ -312,7 +312,7 @@ def move(state, moves, stride, here):
 
 
 @allocating
-def rest_with_holes(rows, memories, dynamics, tolerance, radius, out, shift):
+def rest_with_missing(rows, memories, dynamics, tolerance, radius, out, shift):
     """`rest` for rows with missing values, of which the seen coordinates are fixed."""
     squared = np.empty(memories.centers.shape[0], rows.dtype)
     shares = np.empty_like(squared)

@@ -42,7 +42,7 @@ def pays(memories, dynamics):
     """
     n_clusters, n_features = memories.centers.shape
     few = dynamics.n_steps > 1 and 2 * n_clusters <= 3 * n_features
-    return few and not dynamics.holes and expands(memories)
+    return few and not dynamics.missing and expands(memories)
 
 
 class Network(NamedTuple):

@@ -62,7 +62,7 @@ def solve_transposed(root, n_hidden, values, first=0):
 
 
 @kernel
-def expected_holes(row, memories, metric, scratch, squared, toward):
+def expected_hidden(row, memories, metric, scratch, squared, toward):
     """Squared distances of a row from the memories, minimised over hidden coordinates.
 
     Writes them (K,) and toward (K, D), which `solve_transposed` turns into the hidden
@@ -117,7 +117,7 @@ def metric_logits(rows, memories, metric, out, log_determinants):
     scratch = scratch_for(n_features)
     squared, toward = np.empty(n_clusters), np.empty((n_clusters, n_features))
     for i in range(rows.shape[0]):
-        n_hidden, log_determinants[i] = expected_holes(
+        n_hidden, log_determinants[i] = expected_hidden(
             rows[i], memories, metric, scratch, squared, toward
         )
         for k in range(n_clusters):
@@ -134,7 +134,7 @@ def metric_complete(rows, memories, metric, out):
     toward = np.empty((n_clusters, n_features))
     for i in range(rows.shape[0]):
         out[i] = rows[i]
-        n_hidden, _ = expected_holes(
+        n_hidden, _ = expected_hidden(
             rows[i], memories, metric, scratch, squared, toward
         )
         for k in range(n_clusters):
@@ -169,7 +169,7 @@ def metric_expectation(rows, weights, memories, metric, pulled):
     of_seen = np.zeros((n_features, n_features))
     of_both, of_hidden = np.zeros_like(of_seen), np.zeros_like(of_seen)
     for i in range(rows.shape[0]):
-        n_hidden, log_determinant = expected_holes(
+        n_hidden, log_determinant = expected_hidden(
             rows[i], memories, metric, scratch, squared, toward
         )
         determinants += weights[i] * log_determinant

@@ -48,15 +48,15 @@ class OfSeen(NamedTuple):
     values: np.ndarray  # (1, K, LANES) room for squared distances
 
 
-def pairs_with(centers, holes=False):
+def pairs_with(centers, missing=False):
     """Room for distances of rows from these centers, in the way that costs least."""
     n_features = centers.shape[1]
     centers = padded_matrix(centers)
     values = aligned_zeros((1, len(centers), LANES), centers.dtype)
-    if n_features >= min(MANY, TIMES * len(centers)) and not holes:
+    if n_features >= min(MANY, TIMES * len(centers)) and not missing:
         return AlongFeatures(centers, values)
     tile = aligned_zeros((1, padded(n_features), LANES), centers.dtype)
-    return OfSeen(centers, tile, values) if holes else InTiles(centers, tile, values)
+    return OfSeen(centers, tile, values) if missing else InTiles(centers, tile, values)
 
 
 def write_distances(rows, start, pairs):

@@ -64,10 +64,10 @@ class Plan(NamedTuple):
         features = np.stack([dynamics.moves, dynamics.seen], axis=1)
         columns = padded_matrix(features).T[:2, None, :, None]
         moves, seen = np.ascontiguousarray(columns)
-        missing = np.isnan(tiles) if dynamics.holes else np.zeros((1, 1, LANES), bool)
+        missing = np.isnan(tiles) if dynamics.missing else np.zeros((1, 1, LANES), bool)
         zero, one, nan = (tiles.dtype.type(number) for number in (0, 1, np.nan))
         seen = np.where(missing, zero, seen)
-        sees_all = bool(dynamics.seen.all()) and not dynamics.holes
+        sees_all = bool(dynamics.seen.all()) and not dynamics.missing
         return cls(
             starts=np.where(missing, zero, tiles),
             looked_at=tiles if sees_all else np.where(seen > 0, tiles, nan),

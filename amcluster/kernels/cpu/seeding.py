@@ -1,8 +1,8 @@
 """Distances for the first memories: k-means++ draws, hard (k-means) phase, swaps.
 
 The hard phase is the limit beta -> infinity, where the posterior of the nearest memory
-is 1 and only the centers matter. With `holes`, distances run over the coordinates of a
-row that are not NaN.
+is 1 and only the centers matter. With `missing`, distances run over the coordinates
+of a row that are not NaN.
 """
 
 from typing import NamedTuple
@@ -14,19 +14,19 @@ from .pairwise import pairs_with, write_distances
 from .tiles import LANES, aligned_zeros, indices
 
 
-def potentials(rows, weights, memories, holes, closest, nearer):
+def potentials(rows, weights, memories, missing, closest, nearer):
     """Return sum_n w_n min(closest_n, |x_n - c|^2) for each center c, in a tuple.
 
     Writes those minima into nearer (n_rows, n_centers).
     """
     n_centers, labels = len(memories.centers), np.empty(0, np.int32)
     kept, extra = aligned_zeros((n_centers,), float), np.empty((n_centers, 0))
-    pairs = pairs_with(memories.centers, holes)
+    pairs = pairs_with(memories.centers, missing)
     swap(rows, weights, pairs, labels, closest, closest, kept, extra, nearer)
     return (kept,)
 
 
-def nearest(rows, weights, memories, holes, labels, first, second):
+def nearest(rows, weights, memories, missing, labels, first, second):
     """Write the nearest center and the squared distances to it and to the next one.
 
     Returns, over the rows nearest to each center, the weight, the weighted sum of rows,
@@ -41,8 +41,8 @@ def nearest(rows, weights, memories, holes, labels, first, second):
         seen=aligned_zeros(shape, float),
     )
     lanes = indices(rows.dtype), *aligned_zeros((2, LANES), rows.dtype)
-    pairs = pairs_with(memories.centers, holes)
-    assign(rows, weights, pairs, holes, lanes, sums, labels, first, second)
+    pairs = pairs_with(memories.centers, missing)
+    assign(rows, weights, pairs, missing, lanes, sums, labels, first, second)
     return sums
 
 
@@ -56,7 +56,7 @@ class Sums(NamedTuple):
 
 
 @kernel
-def assign(rows, weights, pairs, holes, lanes, sums, labels, first, second):
+def assign(rows, weights, pairs, missing, lanes, sums, labels, first, second):
     """Find the two nearest centers of each row, and add it to the sums of the first."""
     (best, nearer, next_one), (counts, of_x, inertia, seen) = lanes, sums
     n_rows, n_clusters = rows.shape[0], counts.shape[0]
@@ -68,7 +68,7 @@ def assign(rows, weights, pairs, holes, lanes, sums, labels, first, second):
             labels[i], first[i], second[i] = k, nearer[lane], next_one[lane]
             counts[k] += weight
             inertia[k] += weight * nearer[lane]
-            if not holes:
+            if not missing:
                 for j in range(rows.shape[1]):
                     of_x[k, j] += weight * rows[i, j]
             else:
@@ -96,7 +96,7 @@ def two_nearest(squared, n_clusters, best, nearer, next_one):
             nearer[lane] = distance if closer else least
 
 
-def swap_costs(rows, weights, memories, n_clusters, holes, labels, first, second):
+def swap_costs(rows, weights, memories, n_clusters, missing, labels, first, second):
     """The inertia of a partition after candidate c replaces center k, for all c and k.
 
     The candidates are the centers of `memories`; labels, first and second are those
@@ -108,7 +108,7 @@ def swap_costs(rows, weights, memories, n_clusters, holes, labels, first, second
     kept = aligned_zeros((len(memories.centers),), float)
     extra = aligned_zeros((len(kept), n_clusters), float)
     nearer = np.empty((0, 0), rows.dtype)
-    pairs = pairs_with(memories.centers, holes)
+    pairs = pairs_with(memories.centers, missing)
     swap(rows, weights, pairs, labels, first, second, kept, extra, nearer)
     return kept, extra
 

@@ -148,7 +148,7 @@ def away_from(x, complete, dynamics, mean, state, j):
     In a row with missing values only these move.
     """
     lane, moves = cuda.threadIdx.x, dynamics.moves[j]
-    if dynamics.holes:
+    if dynamics.missing:
         of_x = lane_of(x)
         is_seen = not complete and x[j, of_x] == x[j, of_x]
         moves = state.dtype.type(0) if is_seen else state.dtype.type(1)
@@ -176,7 +176,7 @@ def write_rest(
     squared, p = of_memories[block, 0], of_memories[block, 1]
     for start in tiles_of(rows):
         x = tile_at(rows, start)
-        complete = dynamics.holes and n_missing(x, shared) == zero
+        complete = dynamics.missing and n_missing(x, shared) == zero
         fill(starts, start, state)
         step, moved, t = dynamics.step_size, rows.dtype.type(np.inf), 0
         moving = np.int32(dynamics.n_steps)
@@ -209,7 +209,7 @@ def write_trajectory(rows, starts, memories, dynamics, alike, room, of_memories,
     squared, p = of_memories[block, 0], of_memories[block, 1]
     for start in tiles_of(rows):
         x = tile_at(rows, start)
-        complete = dynamics.holes and n_missing(x, shared) == zero
+        complete = dynamics.missing and n_missing(x, shared) == zero
         fill(starts, start, state)
         store(state, start, out[:, 0])
         for t in range(dynamics.n_steps):
@@ -220,7 +220,7 @@ def write_trajectory(rows, starts, memories, dynamics, alike, room, of_memories,
 
 def starts_of(rows, memories, dynamics, there):
     """The rows; with missing values replaced they are written into `there`."""
-    if not dynamics.holes:
+    if not dynamics.missing:
         return rows
     n_clusters, n_features = memories.centers.shape
     launch(

@@ -41,7 +41,7 @@ class Row(NamedTuple):
     factor: np.ndarray  # (n_features, n_features), or OF_FEW in shared memory
     reciprocal: np.ndarray  # (n_features,)
     inverse: np.ndarray  # (n_features, n_features) inverse of A_hh
-    toward: np.ndarray  # (n_clusters, n_features) see `expected_holes`
+    toward: np.ndarray  # (n_clusters, n_features) see `expected_hidden`
     squared: np.ndarray  # (n_clusters,)
     posterior: np.ndarray  # (n_clusters,)
     weights: np.ndarray  # (n_clusters,) u
@@ -196,7 +196,7 @@ def least_squares(metric, n_hidden, row, shared):
 
 
 @part
-def expected_holes(metric, row, shared):
+def expected_hidden(metric, row, shared):
     """Squared distances of a row from the memories, minimised over hidden coordinates.
 
     Writes them and `toward`, which `expect` turns into the hidden coordinates that each

@@ -14,7 +14,7 @@ from .hidden import (
     add_seen,
     add_weights,
     expect,
-    expected_holes,
+    expected_hidden,
     invert,
     log_determinant,
     mean_of,
@@ -52,7 +52,7 @@ def write_metric_logits(
             of_memories[block],
             few,
         )
-        n_hidden = expected_holes(metric, row, shared)
+        n_hidden = expected_hidden(metric, row, shared)
         write_logits(row.squared, n_hidden, memories, out[i])
         determinant = log_determinant(row.reciprocal, n_hidden, shared)
         if thread() == 0:
@@ -76,7 +76,7 @@ def write_completed(
             of_memories[block],
             few,
         )
-        n_hidden = expected_holes(metric, row, shared)
+        n_hidden = expected_hidden(metric, row, shared)
         write_logits(row.squared, n_hidden, memories, row.posterior)
         softmax(row.posterior)
         expect(n_hidden, row)
@@ -119,7 +119,7 @@ def sum_metric_expectation(
             of_memories[block],
             few,
         )
-        n_hidden = expected_holes(metric, row, shared)
+        n_hidden = expected_hidden(metric, row, shared)
         write_logits(row.squared, n_hidden, memories, row.posterior)
         of_row = softmax(row.posterior)
         determinant = log_determinant(row.reciprocal, n_hidden, shared)

@@ -42,7 +42,7 @@ def size_of_step(t, j, missing, dynamics):
 @part
 def is_missing(x, j, lane, dynamics):
     """Whether coordinate j of a row is missing."""
-    return dynamics.holes and x[j, lane] != x[j, lane]
+    return dynamics.missing and x[j, lane] != x[j, lane]
 
 
 @part

@@ -1,8 +1,8 @@
 """Distances for the first memories: k-means++ draws, hard (k-means) phase, swaps.
 
 The hard phase is the limit beta -> infinity, where the posterior of the nearest memory
-is 1 and only the centers matter. With `holes`, distances run over the coordinates of a
-row that are not NaN.
+is 1 and only the centers matter. With `missing`, distances run over the coordinates
+of a row that are not NaN.
 """
 
 import numpy as np
@@ -26,22 +26,22 @@ from .tiles import (
 
 
 @part
-def distances(centers, tile, holes, out, shared):
+def distances(centers, tile, missing, out, shared):
     """Write the squared distances of a tile to the centers."""
-    if holes:
+    if missing:
         squares_of_seen(centers, tile, out, shared)
     else:
         squares(centers, tile, out, shared)
 
 
 @kernel
-def sum_potentials(rows, weights, memories, holes, closest, room, nearer, potentials):
+def sum_potentials(rows, weights, memories, missing, closest, room, nearer, potentials):
     """`potentials`."""
     shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
     values, lane = room[cuda.blockIdx.x], cuda.threadIdx.x
     for start in tiles_of(rows):
         x, w = tile_at(rows, start), weight_of_lane(weights, start, rows.dtype)
-        distances(memories.centers, x, holes, values, shared)
+        distances(memories.centers, x, missing, values, shared)
         near = closest[min(start + lane, closest.shape[0] - 1)]
         for k in own(values.shape[0]):
             values[k, lane] = min(values[k, lane], near)
@@ -57,7 +57,7 @@ def sum_nearest(
     rows,
     weights,
     memories,
-    holes,
+    missing,
     room,
     labels,
     first,
@@ -73,7 +73,7 @@ def sum_nearest(
     values, zero = room[block], rows.dtype.type(0)
     for start in tiles_of(rows):
         x, w = tile_at(rows, start), weight_of_lane(weights, start, rows.dtype)
-        distances(memories.centers, x, holes, values, shared)
+        distances(memories.centers, x, missing, values, shared)
         best, nearer, next_one = 0, values[0, lane], rows.dtype.type(np.inf)
         for k in range(1, values.shape[0]):
             distance = values[k, lane]
@@ -87,7 +87,7 @@ def sum_nearest(
         for k in own(values.shape[0]):
             values[k, lane] = w if k == best else zero
         add_sums(values, counts[block], shared)
-        if holes:
+        if missing:
             add_products_of_filled(values, x, sums[block], shared)
             add_products_of_seen(values, x, seen[block], shared)
         else:
@@ -99,7 +99,7 @@ def sum_nearest(
 
 @kernel
 def sum_swap_costs(
-    rows, weights, memories, holes, labels, first, second, room, given, kept, extra
+    rows, weights, memories, missing, labels, first, second, room, given, kept, extra
 ):
     """`swap_costs`."""
     shared = cuda.shared.array(SHARED, rows.dtype, alignment=16)
@@ -108,7 +108,7 @@ def sum_swap_costs(
     zero = rows.dtype.type(0)
     for start in tiles_of(rows):
         x, w = tile_at(rows, start), weight_of_lane(weights, start, rows.dtype)
-        distances(memories.centers, x, holes, stays, shared)
+        distances(memories.centers, x, missing, stays, shared)
         row = min(start + lane, rows.shape[0] - 1)
         for c in own(stays.shape[0]):
             stay = min(stays[c, lane], first[row])
@@ -120,7 +120,7 @@ def sum_swap_costs(
         add_products(moves, of_label, extra[block], shared)
 
 
-def potentials(rows, weights, memories, holes, closest, nearer):
+def potentials(rows, weights, memories, missing, closest, nearer):
     """Return sum_n w_n min(closest_n, |x_n - c|^2) for each center c, in a tuple.
 
     Writes those minima into nearer (n_rows, n_centers).
@@ -131,7 +131,7 @@ def potentials(rows, weights, memories, holes, closest, nearer):
         rows,
         weights,
         memories,
-        holes,
+        missing,
         closest,
         room=[of_centers],
         out=[nearer],
@@ -139,7 +139,7 @@ def potentials(rows, weights, memories, holes, closest, nearer):
     )
 
 
-def nearest(rows, weights, memories, holes, labels, first, second):
+def nearest(rows, weights, memories, missing, labels, first, second):
     """Write the nearest center and the squared distances to it and to the next one.
 
     Returns, over the rows nearest to each center, the weight, the weighted sum of rows,
@@ -152,14 +152,14 @@ def nearest(rows, weights, memories, holes, labels, first, second):
         rows,
         weights,
         memories,
-        holes,
+        missing,
         room=[of_centers],
         out=[labels, first, second],
         sums=[of_centers, shape, of_centers, shape],
     )
 
 
-def swap_costs(rows, weights, memories, n_clusters, holes, labels, first, second):
+def swap_costs(rows, weights, memories, n_clusters, missing, labels, first, second):
     """The inertia of a partition after candidate c replaces center k, for all c and k.
 
     The candidates are the centers of `memories`; labels, first and second are those
@@ -174,7 +174,7 @@ def swap_costs(rows, weights, memories, n_clusters, holes, labels, first, second
         rows,
         weights,
         memories,
-        holes,
+        missing,
         labels,
         first,
         second,
