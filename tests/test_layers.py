@@ -10,6 +10,7 @@ import amcluster
 PACKAGE = Path(amcluster.__file__).parent
 # From the bottom to the top; a line is one layer.
 LAYERS = [
+    {"_typing"},
     {"checks", "energies"},
     {"kernels"},
     {"execution"},

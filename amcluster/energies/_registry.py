@@ -1,8 +1,13 @@
 """The energies that estimators know by name."""
 
 import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-ENERGIES = {}  # classes, by name
+from .._typing import Energy
+
+ENERGIES: dict[str, Any] = {}  # classes, by name
+Class = TypeVar("Class", bound=type)
 
 METHODS = {
     "log_kernel": ("scaled", "n_seen", "n_hidden"),
@@ -10,21 +15,29 @@ METHODS = {
     "log_normaliser": ("beta", "n_seen", "n_hidden"),
     "draw": ("shape", "random_state"),
 }
-# What an energy is where it does not say otherwise.
-TRAITS = {
-    "marginals": True,  # whether it is known for rows with missing values
-    "heavy_tailed": False,  # whether far rows weigh less
-    "bounded": False,  # whether rows at 1 / sqrt(beta) and beyond have density 0
-}
+COMPILED = ("log_kernel", "weight")
 
 
-def register(name):
+def register(
+    name: str,
+    *,
+    marginals: bool = True,
+    heavy_tailed: bool = False,
+    bounded: bool = False,
+) -> Callable[[Class], Class]:
     """Make an energy known to estimators, by a name.
 
     Parameters
     ----------
     name : str
         What users write, as in ``CLAMELBOClusterer(likelihood=name)``.
+    marginals : bool, default=True
+        Whether the density is known where features are hidden; False: rows with missing
+        values are refused.
+    heavy_tailed : bool, default=False
+        Whether far rows weigh less.
+    bounded : bool, default=False
+        Whether the density is 0 from t = 1 on.
 
     Returns
     -------
@@ -47,15 +60,14 @@ def register(name):
             Array of that shape, (n_samples, n_features): rows minus their memory, where
             beta is 1.
 
-        Attributes of the class say what is special: ``marginals = False`` if the
-        density is not known where features are hidden, ``heavy_tailed = True`` if far
-        rows weigh less, ``bounded = True`` if the density is 0 from t = 1 on.
-        ``check(self)`` may raise ValueError for parameters that cannot be.
+        ``check(self)`` may raise ValueError for parameters that cannot be. The class
+        gets the attributes `marginals`, `heavy_tailed` and `bounded`.
 
     Raises
     ------
     TypeError
-        If the class is no named tuple, or lacks a method.
+        If the class is no named tuple, lacks a method, or has one of the attributes
+        already, with another value.
     ValueError
         If another energy has the name.
 
@@ -80,18 +92,27 @@ def register(name):
     2.0
     """
 
-    def decorate(energy):
+    # Not in the body of the class: for checkers of types all there are parameters.
+    traits = {"marginals": marginals, "heavy_tailed": heavy_tailed, "bounded": bounded}
+
+    def decorate(energy: Class) -> Class:
         _check(name, energy)
-        for trait, value in TRAITS.items():
-            if not hasattr(energy, trait):
-                setattr(energy, trait, value)
+        _hide_hints(energy)
+        for trait, value in traits.items():
+            found = getattr(energy, trait, value)
+            if found != value:
+                raise TypeError(
+                    f"{energy.__name__}.{trait} == {found}: say so by"
+                    f" register({name!r}, {trait}={found})."
+                )
+            setattr(energy, trait, value)
         ENERGIES[name] = energy
         return energy
 
     return decorate
 
 
-def _check(name, energy):
+def _check(name: str, energy: Any) -> None:
     if not (isinstance(energy, type) and hasattr(energy, "_fields")):
         raise TypeError(
             f"{energy!r} is no energy: make it a class of typing.NamedTuple."
@@ -114,7 +135,22 @@ def _check(name, energy):
         raise ValueError(f"{name!r} is the name of {known.__name__}: take another.")
 
 
-def resolve(likelihood, **parameters):
+def _hide_hints(energy: type) -> None:
+    """Have numba see the methods that it compiles without their type hints.
+
+    It takes a method only if its parameters, hints included, are those of the function
+    that kernels call in its place, which has none.
+    """
+    for name in COMPILED:
+        method = getattr(energy, name)
+        plain = [
+            parameter.replace(annotation=inspect.Parameter.empty)
+            for parameter in inspect.signature(method).parameters.values()
+        ]
+        method.__signature__ = inspect.Signature(plain)
+
+
+def resolve(likelihood: str | Energy, **parameters: float) -> Energy:
     """The energy that a user means.
 
     Parameters
@@ -126,7 +162,7 @@ def resolve(likelihood, **parameters):
 
     Returns
     -------
-    energy : tuple
+    energy : energy
         An instance of a registered class.
 
     Raises

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import gammaln
 
+from .._typing import Floats, Numbers
 from ._registry import register
 from .elementary import log1p
 
@@ -12,7 +13,7 @@ from .elementary import log1p
 STIRLING = 30.0
 
 
-@register("student_t")
+@register("student_t", heavy_tailed=True)
 class StudentT(NamedTuple):
     """``(1 + 2 t / nu)^(-(nu + n_features) / 2)`` at ``t = beta * |x - memory|^2``.
 
@@ -27,28 +28,30 @@ class StudentT(NamedTuple):
 
     nu: float = 4.0
 
-    heavy_tailed = True
-
-    def check(self):
+    def check(self) -> None:
         """Raise for parameters that cannot be."""
         if not (self.nu > 0 and np.isfinite(self.nu)):
             raise ValueError(f"nu == {self.nu!r}, must be a finite number > 0.")
 
-    def log_kernel(self, scaled, n_seen, n_hidden):
+    def log_kernel(self, scaled: float, n_seen: float, n_hidden: float) -> float:
         """Log density at a scaled squared distance, but for the normaliser."""
         exponent = type(scaled)(0.5) * (self.nu + n_seen)
         return -exponent * log1p((scaled + scaled) / self.nu)
 
-    def weight(self, scaled, n_seen, n_hidden):
+    def weight(self, scaled: float, n_seen: float, n_hidden: float) -> float:
         """Minus the slope of `log_kernel`: less than 1 for far rows."""
         return (self.nu + n_seen) / (self.nu + (scaled + scaled))
 
-    def log_normaliser(self, beta, n_seen, n_hidden):
+    def log_normaliser(
+        self, beta: Numbers, n_seen: Numbers, n_hidden: Numbers
+    ) -> Numbers:
         """Log of what makes the density of the seen features integrate to 1."""
         half = n_seen / 2
         return half * np.log(beta / np.pi) + log_gamma_ratio(self.nu / 2, half)
 
-    def draw(self, shape, random_state):
+    def draw(
+        self, shape: tuple[int, int], random_state: np.random.RandomState
+    ) -> Floats:
         """Rows minus their memory, where beta is 1."""
         normal = random_state.normal(size=shape) * 0.5**0.5
         squares = random_state.chisquare(self.nu, size=shape[0])
@@ -57,7 +60,7 @@ class StudentT(NamedTuple):
         return normal * np.sqrt(self.nu / squares)[:, None]
 
 
-def log_gamma_ratio(a, b):
+def log_gamma_ratio(a: float, b: Numbers) -> Numbers:
     """log(gamma(a + b) / gamma(a)) - b log(a), which goes to 0 for large a.
 
     There the difference of two logarithms of gamma would cancel.
@@ -68,6 +71,6 @@ def log_gamma_ratio(a, b):
     return whole + _stirling_rest(a + b) - _stirling_rest(a)
 
 
-def _stirling_rest(x):
+def _stirling_rest(x: Numbers) -> Numbers:
     """What Stirling's series adds to (x - 1/2) log(x) - x + log(2 pi) / 2."""
     return (1 / 12 - (1 / 360 - (1 / 1260 - 1 / 1680 / x / x) / x / x) / x / x) / x

@@ -453,6 +453,11 @@ def test_what_is_no_energy_is_named():
         def log_kernel(self, t):
             return -t
 
+    class Bounded(NamedTuple):
+        log_kernel, weight = Gaussian.log_kernel, Gaussian.weight
+        log_normaliser, draw = Gaussian.log_normaliser, Gaussian.draw
+        bounded = True
+
     class Second(NamedTuple):
         log_kernel, weight = Gaussian.log_kernel, Gaussian.weight
         log_normaliser, draw = Gaussian.log_normaliser, Gaussian.draw
@@ -463,6 +468,8 @@ def test_what_is_no_energy_is_named():
         register("half")(Half)
     with pytest.raises(TypeError, match=r"Other.log_kernel takes \('self', 't'\)"):
         register("other")(Other)
+    with pytest.raises(TypeError, match=r"Bounded.bounded == True: .*bounded=True\)"):
+        register("bounded")(Bounded)
     with pytest.raises(ValueError, match="'gaussian' is the name of Gaussian"):
         register("gaussian")(Second)
-    assert not {"plain", "half", "other"} & set(ENERGIES)
+    assert not {"plain", "half", "other", "bounded"} & set(ENERGIES)
