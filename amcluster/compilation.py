@@ -2,18 +2,22 @@
 
 import time
 import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import get_tags
 
+from ._typing import Floats
 from .clusterers.clam import CLAMClusterer
 from .clusterers.crp import CRPAssociativeClusterer
 from .clusterers.elbo import CLAMELBOClusterer
 from .imputation.imputer import AssociativeImputer
 
-DTYPES = "float32", "float64"
+Dtype = Literal["float32", "float64"]
+DTYPES: tuple[Dtype, ...] = ("float32", "float64")
 
 # What can be asked of an estimator, by what leads to kernels of its own.
 VARIANTS = {
@@ -43,8 +47,15 @@ METHODS = (
     *("retrieve", "trajectory", "complete"),
 )
 
+Estimator: TypeAlias = str | type[BaseEstimator] | BaseEstimator
 
-def compile(dtypes=DTYPES, estimators=None, *, verbose=True):
+
+def compile(
+    dtypes: Sequence[Dtype] = DTYPES,
+    estimators: Sequence[Estimator] | None = None,
+    *,
+    verbose: bool = True,
+) -> None:
     """Compile all kernels for the CPU, and keep them for later processes.
 
     The first fit of a machine compiles the kernels that it needs. In the image of a
@@ -103,7 +114,7 @@ def compile(dtypes=DTYPES, estimators=None, *, verbose=True):
         for dtype in dtypes
     ]
 
-    def tell(number, what, end=""):
+    def tell(number: int, what: str, end: str = "") -> None:
         if verbose:
             seconds = time.perf_counter() - start
             line = f"\rCompiled {number} of {len(steps)}, {seconds:.0f} s{what}"
@@ -118,7 +129,9 @@ def compile(dtypes=DTYPES, estimators=None, *, verbose=True):
     tell(len(steps), "", end="\n")
 
 
-def _chosen(given, parameter, known, name_of):
+def _chosen(
+    given: Any, parameter: str, known: Iterable[str], name_of: Callable[[Any], str]
+) -> list[Any]:
     """The names of what is given, each of which is known."""
     if isinstance(given, str | type):
         given = [given]
@@ -131,21 +144,22 @@ def _chosen(given, parameter, known, name_of):
     return names
 
 
-def _estimator_name(estimator):
+def _estimator_name(estimator: Any) -> str:
     if isinstance(estimator, BaseEstimator):
         estimator = type(estimator)
     return getattr(estimator, "__name__", estimator)
 
 
-def _dtype_name(dtype):
+def _dtype_name(dtype: Any) -> str:
     try:
         return np.dtype(dtype).name
     except TypeError:
         return dtype
 
 
-def tables(dtype, missing):
+def tables(dtype: str, missing: bool) -> Iterator[Floats]:
     """Two groups of rows, in shapes that kernels meet in different ways."""
+    order: Literal["C", "F"]
     for n_features, order in ((2, "C"), (8, "C"), (8, "F"), (40, "C")):
         X = np.random.default_rng(0).normal(size=(24, n_features))
         X[::2] += 9
@@ -155,7 +169,7 @@ def tables(dtype, missing):
             yield X.astype(dtype, order)
 
 
-def use(model, X):
+def use(model: BaseEstimator, X: Floats) -> None:
     """Fit a model to rows and to a batch, and ask it for all that it can tell."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

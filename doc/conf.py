@@ -43,6 +43,8 @@ html_theme_options = {
     "show_prev_next": True,
 }
 
+# Docstrings say the types.
+autodoc_typehints = "none"
 numpydoc_show_class_members = False
 bibtex_bibfiles = ["references.bib"]
 bibtex_reference_style = "author_year"

@@ -2,9 +2,12 @@
 
 import math
 import warnings
+from collections.abc import Callable
 from numbers import Integral
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.spatial.distance import cdist
 from sklearn.base import TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
@@ -12,7 +15,9 @@ from sklearn.metrics.pairwise import nan_euclidean_distances
 from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import check_is_fitted
 
+from .._typing import Floats, Ints
 from ..checks import check_number, check_sample_weight, moderate
+from ..network import Network
 from ..rows.kinds import apart
 from ..rows.missing import Missing, has_missing
 from ..rows.states import MAX_RETRIEVAL_STEPS
@@ -25,7 +30,7 @@ FAR = 1000
 class AnswersMixin(TransformerMixin):
     """The methods that ask the network of a fitted clusterer."""
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> Ints:
         """Label of the memory with the largest posterior, for each row.
 
         Parameters
@@ -40,7 +45,7 @@ class AnswersMixin(TransformerMixin):
         """
         return self._answer(X, lambda rows, network: rows.labels(network))
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> Floats:
         """Posterior of each memory given each row.
 
         This is the softmax over k of the logits
@@ -58,7 +63,7 @@ class AnswersMixin(TransformerMixin):
         """
         return self._answer(X, lambda rows, network: rows.posteriors(network))
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> Floats:
         """Euclidean distance to each memory.
 
         Parameters
@@ -78,7 +83,7 @@ class AnswersMixin(TransformerMixin):
         beyond = (np.abs(X) > FAR * centers).any(axis=1)
         return apart(beyond, X, self._far_distances, self._distances)
 
-    def score_samples(self, X):
+    def score_samples(self, X: ArrayLike) -> Floats:
         """Log density of each row.
 
         It is the logsumexp over k of the logits
@@ -98,7 +103,9 @@ class AnswersMixin(TransformerMixin):
         """
         return self._answer(X, lambda rows, network: rows.log_density(network))
 
-    def score(self, X, y=None, sample_weight=None):
+    def score(
+        self, X: ArrayLike, y: None = None, sample_weight: ArrayLike | None = None
+    ) -> float:
         """Mean log density of the rows.
 
         Comparable between models of the same data with any number of clusters and any
@@ -123,7 +130,7 @@ class AnswersMixin(TransformerMixin):
         counts = weights > 0  # a log density may be -infinity
         return float(np.average(log_density[counts], weights=weights[counts]))
 
-    def energy(self, X):
+    def energy(self, X: ArrayLike) -> Floats:
         """Energy of each row as a state of the network.
 
         It is ``-1 / beta_`` times the logsumexp over k of the logits
@@ -152,7 +159,9 @@ class AnswersMixin(TransformerMixin):
         )
         return evidence / evidence.dtype.type(-landscape.memories.reference_beta)
 
-    def retrieve(self, X, n_steps=None, step_size=1.0):
+    def retrieve(
+        self, X: ArrayLike, n_steps: int | None = None, step_size: float = 1.0
+    ) -> Floats:
         """State of the network after its dynamics, started at each row.
 
         A step is ``v <- v + step_size * (u - v)``, with u the mean of the memories
@@ -191,7 +200,9 @@ class AnswersMixin(TransformerMixin):
         warn_of_moving(np.count_nonzero(moving), len(X))
         return states
 
-    def trajectory(self, X, n_steps=10, step_size=0.3):
+    def trajectory(
+        self, X: ArrayLike, n_steps: int = 10, step_size: float = 0.3
+    ) -> Floats:
         """Follow the states of the network on their way from each row.
 
         Parameters
@@ -215,7 +226,7 @@ class AnswersMixin(TransformerMixin):
             X, missing, lambda rows, here: here.paths(rows, int(n_steps), step_size)
         )
 
-    def complete(self, X):
+    def complete(self, X: ArrayLike) -> Floats:
         """Fill the missing values of rows in.
 
         A hidden value becomes its expectation, given the rest of the row: the mean over
@@ -244,25 +255,25 @@ class AnswersMixin(TransformerMixin):
             X[where] = rows.completed(self._network())[where[some]]
         return X
 
-    def _answer(self, X, ask):
+    def _answer(self, X: ArrayLike, ask: Callable[..., Any]) -> Any:
         """What ``ask(rows, network)`` says of the rows of X."""
         X, missing = self._checked(X)
         return self._network().asked(X, missing, ask)
 
-    def _landscape(self):
+    def _landscape(self) -> Network:
         """The network whose energy is asked for, and lowered by the dynamics."""
         return self._network()
 
-    def _check_X(self, X):
+    def _check_X(self, X: ArrayLike) -> Floats:
         """X, checked."""
         return self._as_given(X)[0]
 
-    def _checked(self, X):
+    def _checked(self, X: ArrayLike) -> tuple[Floats, bool]:
         """X as `_nearer`, and whether values are missing."""
         X, missing, far = self._as_given(X)
         return self._nearer(X) if far else X, missing
 
-    def _as_given(self, X):
+    def _as_given(self, X: Any) -> tuple[Floats, bool, bool]:
         """X, checked; whether values are missing; whether some may be too far away.
 
         Its smallest and its largest value tell all three.
@@ -276,7 +287,7 @@ class AnswersMixin(TransformerMixin):
         assert_all_finite(X, allow_nan=True, estimator_name=name, input_name="X")
         return X, bool(np.isnan(X).any()), True
 
-    def _nearer(self, X):
+    def _nearer(self, X: Floats) -> Floats:
         """X with what is too far away brought to where squared distances are numbers.
 
         All memories are as good as at one point, seen from there.
@@ -285,11 +296,11 @@ class AnswersMixin(TransformerMixin):
         ends = [(middle + sign * reach_of(X)).astype(X.dtype) for sign in (-1, 1)]
         return X.clip(*ends)
 
-    def _distances(self, X):
+    def _distances(self, X: Floats) -> Floats:
         between = nan_euclidean_distances if has_missing(X) else cdist
         return between(X, self.cluster_centers_).astype(X.dtype, copy=False)
 
-    def _far_distances(self, X):
+    def _far_distances(self, X: Floats) -> Floats:
         """The same where squares may be no numbers, row by row."""
         seen = np.count_nonzero(~np.isnan(X), axis=1)[:, None]
         with np.errstate(over="ignore"):
@@ -298,7 +309,7 @@ class AnswersMixin(TransformerMixin):
         return np.minimum(distances, np.finfo(X.dtype).max).astype(X.dtype)
 
 
-def reach_of(X):
+def reach_of(X: Floats) -> float:
     """How far from memories a value may be: squared distances leave no dtype's range.
 
     `check_spread` has fits end far below.
@@ -306,14 +317,14 @@ def reach_of(X):
     return math.sqrt(float(np.finfo(X.dtype).max) / X.shape[1]) / 8
 
 
-def check_step_size(step_size):
+def check_step_size(step_size: float) -> None:
     """Raise unless the energy is sure to fall and the state to settle."""
     check_number(
         step_size, "step_size", min_val=0, max_val=2, include_boundaries="neither"
     )
 
 
-def warn_of_moving(n_moving, n_states):
+def warn_of_moving(n_moving: int | np.integer, n_states: int) -> None:
     """Say so if states did not come to rest."""
     if n_moving:
         warnings.warn(

@@ -3,17 +3,21 @@
 import math
 import warnings
 from abc import ABCMeta, abstractmethod
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
     ClusterMixin,
 )
+from sklearn.utils import Tags
 from sklearn.utils.validation import validate_data
 
+from .._typing import Floats, Ints
 from ..checks import (
     check_fits,
     check_sample_weight,
@@ -27,7 +31,7 @@ from ..execution.select import device_named
 from ..execution.threads import blas_in_one_thread
 from ..kernels import Memories
 from ..network import Network
-from ..rows.distinct import distinct_rows
+from ..rows.distinct import DistinctRows, distinct_rows
 from ..rows.missing import has_missing
 from ..spaces.metric import LearnedMetric
 from .answers import AnswersMixin
@@ -60,22 +64,42 @@ class AssociativeClusterer(
     if it fails.
     """
 
+    # What a fit leaves.
+    cluster_centers_: Floats
+    weights_: Floats
+    beta_: float
+    labels_: Ints
+    inertia_: float
+    history_: Floats
+    objective_: float
+    n_iter_: int
+    n_features_in_: int
+    feature_names_in_: NDArray[np.object_]
+
     @abstractmethod
-    def _check_parameters(self):
+    def _check_parameters(self) -> None:
         """Raise for a parameter that cannot be."""
 
     @abstractmethod
-    def _n_starts(self):
+    def _n_starts(self) -> int | None:
         """How often `_learn` begins anew."""
 
     @abstractmethod
-    def _learn(self, X, rows, random_state, task):
+    def _learn(
+        self,
+        X: Floats,
+        rows: DistinctRows,
+        random_state: np.random.RandomState,
+        task: Task,
+    ) -> Learned:
         """Learn from the validated X and its centred distinct rows; return Learned.
 
         Each start is a subtask.
         """
 
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(
+        self, X: ArrayLike, y: None = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Learn the memories.
 
         Parameters
@@ -106,14 +130,14 @@ class AssociativeClusterer(
         return self
 
     @with_callbacks
-    def _fit(self, X, y, sample_weight):
+    def _fit(self, X: Any, y: None, sample_weight: ArrayLike | None) -> None:
         X = self._validated(X)
         weights = check_sample_weight(sample_weight, X)
         task = Task.root(self, X, y, sample_weight, max_subtasks=self._n_starts())
         self._fit_rows(X, weights, task)
         task.end({})
 
-    def _fit_rows(self, X, weights, task):
+    def _fit_rows(self, X: Floats, weights: Floats, task: Task) -> None:
         check_fits(self.beta, "beta", X.dtype)
         check_seen(X, weights, getattr(self, "feature_names_in_", None))
         device = self._device()
@@ -125,7 +149,7 @@ class AssociativeClusterer(
             unknown = sharpness(rows, learned.attributes) * np.finfo(X.dtype).eps
             if unknown > RESOLUTION:
                 learned = self._learned_in_float64(X, weights, learned, task)
-        vars(self).update(learned.attributes)
+        self.__dict__.update(learned.attributes)
         self.history_ = np.asarray(learned.history)
         self.objective_ = float(self.history_[-1])
         self.n_iter_ = len(self.history_)
@@ -135,10 +159,12 @@ class AssociativeClusterer(
             warn_of_rounding(rows, self.inertia_ / weights.sum())
         self._warn_of_labels(X, weights)
 
-    def _warn_of_labels(self, X, weights):
+    def _warn_of_labels(self, X: Floats, weights: Floats) -> None:
         """Say so if labels are not what was asked for."""
 
-    def _learned_in_float64(self, X, weights, learned, task):
+    def _learned_in_float64(
+        self, X: Floats, weights: Floats, learned: Learned, task: Task
+    ) -> Learned:
         """What is learned of the same rows in float64, in the dtypes of `learned`.
 
         That is `learned` again where memories are as good as equal to their rows: then
@@ -159,7 +185,7 @@ class AssociativeClusterer(
                 attributes[name] = attributes[name].astype(value.dtype)
         return wide._replace(attributes=attributes)
 
-    def _set_labels(self, X, weights, device):
+    def _set_labels(self, X: Floats, weights: Floats, device: Any) -> None:
         """Labels of the rows that were learned from, and their inertia.
 
         The device may have X already.
@@ -182,12 +208,12 @@ class AssociativeClusterer(
         )
         self.inertia_ = float(inertia)
 
-    def _in_range(self, weights):
+    def _in_range(self, weights: Floats) -> Floats:
         """Weights as learning sees them."""
         return weights
 
     @property
-    def metric_(self):
+    def metric_(self) -> Floats:
         """The learned metric A, of determinant 1 (n_features, n_features).
 
         Squared distances are ``(x - y) @ A @ (x - y)``. The fit keeps its factors; each
@@ -201,20 +227,25 @@ class AssociativeClusterer(
         return metric.to_matrix()
 
     @metric_.setter
-    def metric_(self, matrix):
+    def metric_(self, matrix: Floats) -> None:
         self._metric_ = tuple(LearnedMetric.of_matrix(matrix))
 
     @property
-    def _n_features_out(self):
+    def _n_features_out(self) -> int:
         return len(self.cluster_centers_)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         tags.input_tags.allow_nan = True
         return tags
 
-    def _validated(self, X, reset=True, ensure_all_finite="allow-nan"):
+    def _validated(
+        self,
+        X: Any,
+        reset: bool = True,
+        ensure_all_finite: bool | str = "allow-nan",
+    ) -> Floats:
         X = validate_data(
             self,
             X,
@@ -226,14 +257,14 @@ class AssociativeClusterer(
             self._check_state(X.shape[1])
         return X
 
-    def _check_state(self, n_features):
+    def _check_state(self, n_features: int) -> None:
         """Raise unless the fitted attributes fit together, and rows of X."""
         check_state(self, self._shapes(n_features), ["beta_"])
         metric = self._learned_metric()
         if metric is not None:
             metric.check(n_features)
 
-    def _shapes(self, n_features):
+    def _shapes(self, n_features: int) -> dict[str, tuple[int, ...]]:
         """Shapes of fitted arrays, which follow from that of the memories."""
         shape = getattr(getattr(self, "cluster_centers_", None), "shape", ())
         n_clusters = max(1, *shape[:1], 0)
@@ -242,15 +273,15 @@ class AssociativeClusterer(
             "weights_": (n_clusters,),
         }
 
-    def _device(self):
+    def _device(self) -> Any:
         """Where kernels run, for one call of a user."""
         return device_named(self.device)
 
-    def _likelihood(self):
+    def _likelihood(self) -> Any:
         """The energy of the memories: how likely rows are about them."""
         return Gaussian()
 
-    def _memories(self, n_features):
+    def _memories(self, n_features: int) -> Memories:
         """The memories, in the coordinates of X."""
         return Memories(
             self.cluster_centers_,
@@ -260,28 +291,28 @@ class AssociativeClusterer(
             n_features,
         )
 
-    def _network(self):
+    def _network(self) -> Network:
         """The network of the memories, for one call of a user."""
         metric = self._learned_metric()
         middle = None if metric is None else self._middle()
         n_features = self.cluster_centers_.shape[1]
         return Network(self._memories(n_features), metric, middle, self._device())
 
-    def _learned_metric(self):
+    def _learned_metric(self) -> LearnedMetric | None:
         """The learned metric; None where it is Euclidean."""
         factors = getattr(self, "_metric_", None)
         return None if factors is None else LearnedMetric(*factors)
 
-    def _middle(self):
+    def _middle(self) -> Floats:
         """Where those coordinates are 0, so that they keep float32's precision."""
         return np.ascontiguousarray(self.weights_) @ self.cluster_centers_
 
-    def _report(self, start, iteration, what):
+    def _report(self, start: int, iteration: int, what: str) -> None:
         if self.verbose:
             print(f"Start {start + 1}, iteration {iteration}: {what}")
 
 
-def sharpness(rows, attributes):
+def sharpness(rows: DistinctRows, attributes: dict[str, Any]) -> float:
     """The variance of rows in units of that about their memories.
 
     In the mean over features, or, in a learned metric, the largest of one feature,
@@ -295,7 +326,7 @@ def sharpness(rows, attributes):
     )
 
 
-def warn_of_rounding(rows, mean_square):
+def warn_of_rounding(rows: DistinctRows, mean_square: float) -> None:
     """Say so if rows are no farther from their memories than numbers from the next."""
     values = rows.values + rows.offset
     largest = np.maximum(np.nanmax(values, axis=0), -np.nanmin(values, axis=0))
@@ -310,7 +341,9 @@ def warn_of_rounding(rows, mean_square):
         )
 
 
-def fitted_attributes(centers, weights, beta, offset):
+def fitted_attributes(
+    centers: Floats, weights: Floats, beta: float, offset: Floats
+) -> dict[str, Any]:
     """What an estimator keeps of memories learned from rows minus `offset`."""
     least = np.finfo(offset.dtype).tiny  # a weight of 0 would have no logarithm
     return {
@@ -320,13 +353,13 @@ def fitted_attributes(centers, weights, beta, offset):
     }
 
 
-def _forget_fit(estimator):
+def _forget_fit(estimator: BaseEstimator) -> None:
     for name in [name for name in vars(estimator) if name.endswith("_")]:
         delattr(estimator, name)
 
 
 @contextmanager
-def earlier_fit_kept(estimator):
+def earlier_fit_kept(estimator: BaseEstimator) -> Iterator[None]:
     """Undo what a fit has set if it does not come to its end."""
     before = vars(estimator).copy()
     try:

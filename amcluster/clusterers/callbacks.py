@@ -5,16 +5,28 @@ hear when a task begins and ends, and may ask to stop at the end of one. With an
 scikit-learn, estimators have no `set_callbacks` and tasks are silent.
 """
 
+from collections.abc import Callable
+from typing import Any, Self
+
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+
+from .._typing import Floats
+
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:  # pragma: no cover
 
-    class CallbackSupportMixin:
+    class CallbackSupportMixin:  # type: ignore[no-redef]
         """Stand-in that adds nothing."""
 
-    def with_callbacks(method):
+    def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
         """Stand-in that changes nothing."""
         return method
+
+
+# What an estimator would keep, or a function that says so when it is asked.
+Attributes = dict[str, Any] | Callable[[], dict[str, Any]]
 
 
 class Task:
@@ -32,14 +44,29 @@ class Task:
         Most subtasks it may have; None: not known before.
     """
 
-    def __init__(self, estimator, context, data, max_subtasks):
+    max_subtasks: Any
+
+    def __init__(
+        self,
+        estimator: BaseEstimator,
+        context: Any,
+        data: dict[str, Any],
+        max_subtasks: int | None,
+    ) -> None:
         self._estimator, self._context, self._data = estimator, context, data
         self.max_subtasks = max_subtasks
         if context is not None:
             context.call_on_fit_task_begin(estimator=estimator, **data)
 
     @classmethod
-    def root(cls, estimator, X, y, sample_weight, max_subtasks):
+    def root(
+        cls,
+        estimator: BaseEstimator,
+        X: Floats,
+        y: None,
+        sample_weight: ArrayLike | None,
+        max_subtasks: int | None,
+    ) -> Self:
         """Begin the task of a fit; the fit has to be decorated `with_callbacks`."""
         context = None
         if hasattr(estimator, "_init_callback_context"):
@@ -49,18 +76,18 @@ class Task:
         return cls(estimator, context, data, max_subtasks)
 
     @classmethod
-    def silent(cls, estimator, max_subtasks=None):
+    def silent(cls, estimator: BaseEstimator, max_subtasks: int | None = None) -> Self:
         """A task that nobody hears of."""
         return cls(estimator, None, {}, max_subtasks)
 
-    def subtask(self, name, max_subtasks=0):
+    def subtask(self, name: str, max_subtasks: int | None = 0) -> "Task":
         """Begin a task below this one."""
         context = self._context
         if context is not None:
             context = context.subcontext(name, max_subtasks=max_subtasks)
         return Task(self._estimator, context, self._data, max_subtasks)
 
-    def end(self, attributes=None):
+    def end(self, attributes: Attributes | None = None) -> bool:
         """End the task; return whether a callback asks to stop.
 
         `attributes`, or what it returns if it is callable, are those with which the
@@ -76,16 +103,16 @@ class Task:
 class Iterations:
     """Leaf tasks in a row: where one ends the next begins, until `close`."""
 
-    def __init__(self, task):
+    def __init__(self, task: Task) -> None:
         self._task = task
         self._current = task.subtask("iteration")
 
-    def end_one(self, attributes):
+    def end_one(self, attributes: Attributes) -> bool:
         """End the current iteration; return whether a callback asks to stop."""
         stop = self._current.end(attributes)
         self._current = self._task.subtask("iteration")
         return stop
 
-    def close(self):
+    def close(self) -> None:
         """End the iteration that was begun last and never ran."""
         self._current.end()

@@ -7,8 +7,10 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 
+from .._typing import Floats
 from ..checks import check_choice, check_number, moderate, shown
-from ..learning.seeding import partition_rows, random_rows, seed
+from ..learning.seeding import Partition, partition_rows, random_rows, seed
+from ..rows.distinct import DistinctRows
 from .base import AssociativeClusterer
 
 INITS = ("k-means++", "random")
@@ -17,7 +19,7 @@ INITS = ("k-means++", "random")
 class SeededClusterer(AssociativeClusterer):
     """Base of clusterers with parameters n_clusters, beta, weights, init and n_init."""
 
-    def _check_parameters(self):
+    def _check_parameters(self) -> None:
         check_number(self.n_clusters, "n_clusters", Integral, min_val=1)
         if not is_word(self.beta, "auto"):
             check_number(self.beta, "beta", min_val=0, include_boundaries="neither")
@@ -30,13 +32,13 @@ class SeededClusterer(AssociativeClusterer):
         check_number(self.tol, "tol", min_val=0)
         check_number(self.verbose, "verbose", Integral, min_val=0)
 
-    def _check_rows(self, X):
+    def _check_rows(self, X: Floats) -> None:
         if self.n_clusters > len(X):
             raise ValueError(
                 f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}."
             )
 
-    def _n_starts(self):
+    def _n_starts(self) -> int:
         if is_word(self.n_init, "auto"):
             return 1
         if isinstance(self.init, str) or callable(self.init):
@@ -49,7 +51,7 @@ class SeededClusterer(AssociativeClusterer):
             )
         return 1
 
-    def _warn_of_labels(self, X, weights):
+    def _warn_of_labels(self, X: Floats, weights: Floats) -> None:
         n_alive = np.count_nonzero(np.bincount(self.labels_[weights > 0]))
         n_clusters = len(self.cluster_centers_)
         if n_alive < n_clusters:
@@ -62,19 +64,27 @@ class SeededClusterer(AssociativeClusterer):
                 stacklevel=6,
             )
 
-    def _in_range(self, weights):
+    def _in_range(self, weights: Floats) -> Floats:
         # The model has only what a row weighs beside the others.
         return moderate(weights)
 
-    def _swaps(self):
+    def _swaps(self) -> bool:
         """Whether seeds by k-means++ are improved by swaps."""
         return is_word(self.n_init, "auto")
 
-    def _first_partition(self, X, rows, random_state):
+    def _first_partition(
+        self, X: Floats, rows: DistinctRows, random_state: np.random.RandomState
+    ) -> Partition:
         """Rows given to the memories that learning starts with."""
         return partition_rows(rows, self._first_centers(X, rows, random_state))
 
-    def _first_centers(self, X, rows, random_state, trim=0.0):
+    def _first_centers(
+        self,
+        X: Floats,
+        rows: DistinctRows,
+        random_state: np.random.RandomState,
+        trim: float = 0.0,
+    ) -> Floats:
         """The memories that learning starts with.
 
         `trim` is the part of the weight, that of the farthest rows, which seeds by
@@ -107,7 +117,7 @@ class SeededClusterer(AssociativeClusterer):
         return rows.place(centers)
 
 
-def variance_about(rows, partition):
+def variance_about(rows: DistinctRows, partition: Partition) -> tuple[float, float]:
     """Mean variance of a feature about the centers, and the least that is resolved."""
     n_features = rows.values.shape[1]
     part = partition.weights.sum() / rows.total_weight  # not left out
@@ -116,6 +126,6 @@ def variance_about(rows, partition):
     return max(variance, floor), floor
 
 
-def is_word(parameter, word):
+def is_word(parameter: object, word: str) -> bool:
     """Whether a parameter that may be an array is this string."""
     return isinstance(parameter, str) and parameter == word

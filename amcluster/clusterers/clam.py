@@ -2,15 +2,20 @@
 
 from functools import partial
 from numbers import Integral
+from typing import Any, Literal
 
 import numpy as np
 
+from .._typing import Auto, Device, Floats, Init, RandomState, Weights
 from ..checks import check_choice, check_number
 from ..kernels import Memories
 from ..learning.reconstruction import Reconstruction, feature_folds
-from ..learning.solvers import adam, lbfgs
+from ..learning.seeding import Partition
+from ..learning.solvers import Best, adam, lbfgs
+from ..rows.distinct import DistinctRows
 from .answers import check_step_size
 from .base import Learned, fitted_attributes
+from .callbacks import Iterations, Task
 from .centers import SeededClusterer, is_word, variance_about
 from .starts import best_of
 
@@ -112,7 +117,7 @@ class CLAMClusterer(SeededClusterer):
     beta_ : float
         Inverse temperature, in 1/length^2.
 
-    labels_ : ndarray of shape (n_samples,)
+    labels_ : ndarray of shape (n_samples,), int
         Label of each training row; equal to ``predict(X)``.
 
     inertia_ : float
@@ -131,7 +136,7 @@ class CLAMClusterer(SeededClusterer):
     n_features_in_ : int
         Number of features seen during fit.
 
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,), object
         Names of the features seen during fit, where X has names that are all strings.
 
     See Also
@@ -185,24 +190,24 @@ class CLAMClusterer(SeededClusterer):
 
     def __init__(
         self,
-        n_clusters=8,
+        n_clusters: int = 8,
         *,
-        beta="auto",
-        n_steps=10,
-        step_size=0.3,
-        mask_fraction=0.0,
-        weights="uniform",
-        init="k-means++",
-        n_init="auto",
-        solver="lbfgs",
-        learning_rate=0.03,
-        batch_size=128,
-        max_iter=100,
-        tol=1e-5,
-        random_state=None,
-        verbose=0,
-        device="cpu",
-    ):
+        beta: Auto | float = "auto",
+        n_steps: int = 10,
+        step_size: float = 0.3,
+        mask_fraction: float = 0.0,
+        weights: Weights = "uniform",
+        init: Init = "k-means++",
+        n_init: Auto | int = "auto",
+        solver: Literal["lbfgs", "adam"] = "lbfgs",
+        learning_rate: float = 0.03,
+        batch_size: int = 128,
+        max_iter: int = 100,
+        tol: float = 1e-5,
+        random_state: RandomState = None,
+        verbose: int = 0,
+        device: Device = "cpu",
+    ) -> None:
         self.n_clusters = n_clusters
         self.beta = beta
         self.n_steps = n_steps
@@ -220,7 +225,7 @@ class CLAMClusterer(SeededClusterer):
         self.verbose = verbose
         self.device = device
 
-    def _check_parameters(self):
+    def _check_parameters(self) -> None:
         super()._check_parameters()
         check_number(self.n_steps, "n_steps", Integral, min_val=1)
         check_step_size(self.step_size)
@@ -237,7 +242,13 @@ class CLAMClusterer(SeededClusterer):
         )
         check_number(self.batch_size, "batch_size", Integral, min_val=1)
 
-    def _learn(self, X, rows, random_state, task):
+    def _learn(
+        self,
+        X: Floats,
+        rows: DistinctRows,
+        random_state: np.random.RandomState,
+        task: Task,
+    ) -> Learned:
         self._check_rows(X)
         hidden = feature_folds(X.shape[1], float(self.mask_fraction), random_state)
         losses = (
@@ -255,7 +266,9 @@ class CLAMClusterer(SeededClusterer):
         history = np.array(best.history[: best.kept]) * best.loss.variance
         return Learned(self._attributes(best.loss, best.theta), history)
 
-    def _loss(self, rows, partition, hidden):
+    def _loss(
+        self, rows: DistinctRows, partition: Partition, hidden: list[np.ndarray]
+    ) -> Reconstruction:
         """The loss to descend, which knows where it starts."""
         beta = self.beta
         if is_word(beta, "auto"):
@@ -271,7 +284,13 @@ class CLAMClusterer(SeededClusterer):
             learn_weights=self.weights == "learned",
         )
 
-    def _descend(self, random_state, start, loss, iterations):
+    def _descend(
+        self,
+        random_state: np.random.RandomState,
+        start: int,
+        loss: Reconstruction,
+        iterations: Iterations,
+    ) -> Best:
         solve = lbfgs
         if self.solver == "adam":
             solve = partial(
@@ -281,7 +300,7 @@ class CLAMClusterer(SeededClusterer):
                 random_state=random_state,
             )
 
-        def watch(iteration, value, theta):
+        def watch(iteration: int, value: float, theta: Floats) -> bool:
             what = f"reconstruction loss {value:.6g} of the total variance"
             self._report(start, iteration, what)
             if iteration == 1:  # where learning starts
@@ -297,7 +316,7 @@ class CLAMClusterer(SeededClusterer):
             watch=watch,
         )
 
-    def _attributes(self, loss, theta):
+    def _attributes(self, loss: Reconstruction, theta: Floats) -> dict[str, Any]:
         centers, log_weights, *_ = memories = loss.unpack(theta)
         beta, offset = memories.reference_beta, loss.rows.offset
         return fitted_attributes(centers, np.exp(log_weights), beta, offset)

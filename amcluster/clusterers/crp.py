@@ -3,11 +3,15 @@
 Half of this file is the docstring that users read.
 """
 
+from collections.abc import Callable
 from functools import partial
 from numbers import Integral
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from .._typing import Auto, Device, Floats, Metric, RandomState
 from ..checks import (
     check_choice,
     check_number,
@@ -17,17 +21,19 @@ from ..kernels import Memories
 from ..nonparametric.coordinates import coordinates, filled_rows
 from ..nonparametric.dissolving import dissolve
 from ..nonparametric.hard import Collapsed, first_numbers, lower
-from ..nonparametric.model import ChineseRestaurant, Nonparametric
-from ..nonparametric.noise import prepare
+from ..nonparametric.model import ChineseRestaurant, Grown, Nonparametric, Outcome
+from ..nonparametric.noise import Prepared, prepare
 from ..nonparametric.soft import SoftObjective, coarsen, filled_by_path, path_rows
 from ..nonparametric.stream import (
     spreads,
 )
+from ..rows.distinct import DistinctRows
 from ..rows.weights import READINGS, Weighing
 from .base import (
     AssociativeClusterer,
     Learned,
 )
+from .callbacks import Iterations, Task
 from .centers import is_word
 from .crp_network import BaseMeasureMixin
 from .crp_stream import StreamMixin
@@ -171,7 +177,7 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
         Number of memories and objective of all that were compared: the levels of the
         path, or the starts.
 
-    labels_ : ndarray of shape (n_samples,)
+    labels_ : ndarray of shape (n_samples,), int
         Label of each training row; equal to ``predict(X)``. After `partial_fit` they
         are of the rows it tells there.
 
@@ -192,7 +198,7 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
     n_features_in_ : int
         Number of features seen during fit.
 
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,), object
         Names of the features seen during fit, where X has names that are all strings.
 
     See Also
@@ -273,26 +279,35 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
     4
     """
 
+    n_clusters_: int
+    counts_: NDArray[np.float64]
+    base_mean_: Floats
+    base_precision_: float
+    rank_: int
+    effective_dimension_: float
+    misfit_: float
+    runs_: Floats
+
     def __init__(
         self,
-        concentration=1e-3,
+        concentration: float = 1e-3,
         *,
-        discount=0.0,
-        base_precision="auto",
-        beta="auto",
-        metric="learned",
-        creation="posterior",
-        assignment="soft",
-        min_cluster_size=5,
-        decay=1.0,
-        weighting="auto",
-        n_init="auto",
-        max_iter=100,
-        tol=1e-6,
-        random_state=None,
-        verbose=0,
-        device="cpu",
-    ):
+        discount: float = 0.0,
+        base_precision: Auto | float = "auto",
+        beta: Auto | float = "auto",
+        metric: Metric = "learned",
+        creation: Literal["posterior", "flow"] = "posterior",
+        assignment: Literal["soft", "hard"] = "soft",
+        min_cluster_size: int = 5,
+        decay: float = 1.0,
+        weighting: Literal["auto", "counts", "relative"] = "auto",
+        n_init: Auto | int = "auto",
+        max_iter: int = 100,
+        tol: float = 1e-6,
+        random_state: RandomState = None,
+        verbose: int = 0,
+        device: Device = "cpu",
+    ) -> None:
         self.concentration = concentration
         self.discount = discount
         self.base_precision = base_precision
@@ -310,17 +325,17 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
         self.verbose = verbose
         self.device = device
 
-    def _check_state(self, n_features):
+    def _check_state(self, n_features: int) -> None:
         super()._check_state(n_features)
         numbers = ["base_precision_", "effective_dimension_", "misfit_", "rank_"]
         check_state(self, {}, numbers)
 
-    def _shapes(self, n_features):
+    def _shapes(self, n_features: int) -> dict[str, tuple[int, ...]]:
         shapes = super()._shapes(n_features)
         of_memories = shapes["weights_"]
         return shapes | {"counts_": of_memories, "base_mean_": (n_features,)}
 
-    def _check_parameters(self):
+    def _check_parameters(self) -> None:
         check_number(
             self.discount, "discount", min_val=0, max_val=1, include_boundaries="left"
         )
@@ -348,13 +363,19 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
         check_number(self.tol, "tol", min_val=0)
         check_number(self.verbose, "verbose", Integral, min_val=0)
 
-    def _n_starts(self):
+    def _n_starts(self) -> int | None:
         return None if self.assignment == "hard" else self._n_repeats()
 
-    def _n_repeats(self):
+    def _n_repeats(self) -> int:
         return 1 if is_word(self.n_init, "auto") else int(self.n_init)
 
-    def _learn(self, X, rows, random_state, task):
+    def _learn(
+        self,
+        X: Floats,
+        rows: DistinctRows,
+        random_state: np.random.RandomState,
+        task: Task,
+    ) -> Learned:
         self._strangeness = 0.0
         self._spreads = spreads(rows.spread_out(SPREAD_ROWS).values)
         if rows.total_weight <= self.discount:
@@ -374,8 +395,10 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
         attributes = partial(self._attributes, prepared, offset, model)
         tried = []
 
-        def learn(start, grow, iterations):
-            def watch(iteration, objective, grown):
+        def learn(
+            start: int, grow: Callable[..., Outcome], iterations: Iterations
+        ) -> Outcome:
+            def watch(iteration: int, objective: float, grown: Grown) -> bool:
                 what = f"{len(grown.counts)} memories, objective {objective:.6g} nats"
                 self._report(start, iteration, what)
                 return iterations.end_one(partial(attributes, grown))
@@ -398,7 +421,13 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
         grown = dissolve(rows, grown, model, self.min_cluster_size, soft)
         return Learned(attributes(grown) | {"runs_": np.array(tried)}, best.history)
 
-    def _starts(self, rows, sample, model, random_state):
+    def _starts(
+        self,
+        rows: Any,
+        sample: Any,
+        model: Nonparametric,
+        random_state: np.random.RandomState,
+    ) -> list[Callable[..., Outcome]]:
         """Functions of `watch` that each come to an outcome."""
         if self.assignment == "soft":
             objective = SoftObjective(sample, model, float(self.tol))
@@ -419,7 +448,7 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
         numbers = first_numbers(rows.total_weight, len(rows.values))
         return [partial(grow, number) for number in numbers * self._n_repeats()]
 
-    def _first_model(self, prepared):
+    def _first_model(self, prepared: Prepared) -> Nonparametric:
         """The model in the coordinates of a preparation."""
         given = {
             name: float(getattr(self, name)) / prepared.scale
@@ -434,10 +463,12 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
             **given,
         )
 
-    def _restaurant(self):
+    def _restaurant(self) -> ChineseRestaurant:
         return ChineseRestaurant(float(self.concentration), float(self.discount))
 
-    def _attributes(self, prepared, offset, model, grown):
+    def _attributes(
+        self, prepared: Prepared, offset: Floats, model: Nonparametric, grown: Grown
+    ) -> dict[str, Any]:
         """What the estimator keeps of memories in the coordinates of a preparation."""
         centers = prepared.coordinates.features(grown.centers) + offset
         attributes = {
@@ -453,7 +484,9 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
         beta = grown.beta * prepared.scale
         return attributes | self._of_memories(centers, grown.counts, beta, offset.dtype)
 
-    def _of_memories(self, centers, counts, beta, dtype):
+    def _of_memories(
+        self, centers: Floats, counts: Floats, beta: float, dtype: np.dtype
+    ) -> dict[str, Any]:
         """What it keeps of memories in the units of X."""
         sizes = counts - self.discount
         return {
@@ -464,12 +497,12 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
             "n_clusters_": len(counts),
         }
 
-    def _fit_rows(self, X, weights, task):
+    def _fit_rows(self, X: Floats, weights: Floats, task: Task) -> None:
         weights, weighing = Weighing().in_rows(weights, self.weighting)
         super()._fit_rows(X, weights, task)
         self._weighing, self._buffer = tuple(weighing), None
 
-    def _model(self):
+    def _model(self) -> Nonparametric:
         """The fitted model, in the units of X and the learned metric."""
         return Nonparametric(
             self._restaurant(),
@@ -480,7 +513,7 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
             beta=None if is_word(self.beta, "auto") else float(self.beta),
         )
 
-    def _memories(self, n_features):
+    def _memories(self, n_features: int) -> Memories:
         sharpness = self._model().tempering * self.beta_
         log_weights = np.log(self.weights_)
         return Memories(self.cluster_centers_, log_weights, sharpness)

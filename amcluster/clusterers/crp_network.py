@@ -1,15 +1,24 @@
 """What a network says of rows that may belong to no memory yet."""
 
+from typing import TypeAlias
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import expit
 
+from .._typing import Floats
 from ..network import Network
+from ..rows.complete import Complete
+from ..rows.missing import Missing
+from .answers import AnswersMixin
+
+Rows: TypeAlias = Complete | Missing
 
 
-class BaseMeasureMixin:
+class BaseMeasureMixin(AnswersMixin):
     """Methods of the CRP whose network has the base measure as one more memory."""
 
-    def novelty(self, X):
+    def novelty(self, X: ArrayLike) -> Floats:
         """Posterior mass of a new memory, for each row.
 
         It is softmax(a)_0 over the base measure and the memories, with the logits of
@@ -28,7 +37,7 @@ class BaseMeasureMixin:
         """
         return self._landscape().asked(*self._checked(X), new_part)
 
-    def score_samples(self, X):
+    def score_samples(self, X: ArrayLike) -> Floats:
         """Log density of each row: that of the next row, given all learned from.
 
         It is a mixture of the memories, ``N(cluster_centers_[k], inv(metric_) / (2 *
@@ -49,7 +58,7 @@ class BaseMeasureMixin:
         """
         return self._answer(X, self._log_density)
 
-    def _log_density(self, rows, network):
+    def _log_density(self, rows: Rows, network: Network) -> Floats:
         network = self._with_base(network, tempered=False)
         evidence, normaliser = rows.evidence_and_normaliser(network)
         # Outside the axes of the metric the base measure is as narrow as a memory.
@@ -58,11 +67,11 @@ class BaseMeasureMixin:
         normaliser = normaliser - np.log(self.concentration + self.counts_.sum())
         return (evidence + normaliser).astype(evidence.dtype, copy=False)
 
-    def _landscape(self):
+    def _landscape(self) -> Network:
         """The network with the base measure as one more memory."""
         return self._with_base(self._network())
 
-    def _with_base(self, network, tempered=True):
+    def _with_base(self, network: Network, tempered: bool = True) -> Network:
         model, counts = self._model(), self.counts_
         power, metric = 1.0, network.metric
         dimension = len(self.base_mean_) if metric is None else metric.rank
@@ -80,7 +89,7 @@ class BaseMeasureMixin:
         )
 
 
-def new_part(rows, network):
+def new_part(rows: Rows, network: Network) -> Floats:
     """Posterior mass of a new memory: softmax(a)_0.
 
     It is 1 where memories are too far away for the dtype, even if the base measure is

@@ -1,7 +1,11 @@
 """Memories that follow a stream of batches."""
 
-import numpy as np
+from typing import Any, Self
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .._typing import Floats
 from ..checks import check_range, check_sample_weight, generator_of
 from ..execution.threads import blas_in_one_thread
 from ..nonparametric.coordinates import about
@@ -20,7 +24,7 @@ from ..rows.distinct import distinct_rows
 from ..rows.kinds import as_one_kind
 from ..rows.missing import has_missing
 from ..rows.weights import Weighing
-from .base import earlier_fit_kept
+from .base import AssociativeClusterer, earlier_fit_kept
 from .callbacks import Task
 
 # A stream is refitted until this many rows are seen; then it is followed.
@@ -30,10 +34,14 @@ WARM_UP_ROWS = 500
 REFIT_ROWS = 40
 
 
-class StreamMixin:
+class StreamMixin(AssociativeClusterer):
     """`partial_fit` of the CRP."""
 
-    def partial_fit(self, X, y=None, sample_weight=None):
+    _buffer: Any  # the fields of a Buffer; None: rows are no longer kept
+
+    def partial_fit(
+        self, X: ArrayLike, y: None = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Learn from a batch of a stream; every call leaves a usable model.
 
         The rows of the first calls are kept, until there are 500, and fitted again when
@@ -92,7 +100,9 @@ class StreamMixin:
                 self._follow_or_learn_anew(X, weights)
         return self
 
-    def _collect(self, X, weights, learned=True):
+    def _collect(
+        self, X: Floats, weights: Floats, learned: NDArray[np.bool_] | bool = True
+    ) -> None:
         """Keep the rows of a stream that is still short; fit all when more have come.
 
         In between they are followed. Some may count without being learned from.
@@ -112,14 +122,14 @@ class StreamMixin:
             self._set_labels(X, weights, self._device())
         self._buffer = None if full else tuple(buffer._replace(n_fitted=n_fitted))
 
-    def _refit(self, buffer):
+    def _refit(self, buffer: Buffer) -> None:
         """Fit the rows of a buffer; some count for more than is learned from them."""
         most = 2.0 * self.min_cluster_size
         learned = learned_weights(buffer.rows, buffer.weights, most)
         super()._fit_rows(buffer.rows, learned, Task.silent(self))
         self._count(buffer.rows, buffer.others + (buffer.weights - learned))
 
-    def _follow_or_learn_anew(self, X, weights):
+    def _follow_or_learn_anew(self, X: Floats, weights: Floats) -> None:
         """Seat a batch; where many rows are unlike all that was learned, learn anew."""
         centers, counts = self.cluster_centers_, self.counts_
         is_strange = self._follow(X, weights)
@@ -132,7 +142,7 @@ class StreamMixin:
             self._buffer = tuple(Buffer.of_memories(centers, counts, most))
             self._collect(X, weights, learned=is_strange)
 
-    def _follow(self, X, weights):
+    def _follow(self, X: Floats, weights: Floats) -> NDArray[np.bool_]:
         """Seat the rows of a batch; returns which are unlike all that was learned.
 
         Rows that are no data count for the memory of their label, and do not move it.
@@ -160,14 +170,16 @@ class StreamMixin:
         if metric is not None:
             centers = metric.features(centers)
         centers, dtype = centers + base_mean, self.cluster_centers_.dtype
-        vars(self).update(self._of_memories(centers, grown.counts, grown.beta, dtype))
+        self.__dict__.update(
+            self._of_memories(centers, grown.counts, grown.beta, dtype)
+        )
         self._count(X[far], weights[far])
         return is_strange
 
-    def _base_mean(self):
+    def _base_mean(self) -> Floats:
         return self.base_mean_.astype(np.float64)
 
-    def _count(self, X, weights):
+    def _count(self, X: Floats, weights: Floats) -> None:
         """Add rows to the counts of the memories of their labels; nothing else."""
         if not weights.any():
             return
@@ -179,8 +191,8 @@ class StreamMixin:
         )
         counts = self.counts_ + np.bincount(of_rows, weights, len(self.counts_))
         centers, dtype = self.cluster_centers_, self.cluster_centers_.dtype
-        vars(self).update(self._of_memories(centers, counts, self.beta_, dtype))
+        self.__dict__.update(self._of_memories(centers, counts, self.beta_, dtype))
 
-    def _forgetting(self, weights):
+    def _forgetting(self, weights: Floats) -> float:
         """What is left of what was learned before rows of these weights."""
         return float(self.decay ** np.sort(weights).sum())

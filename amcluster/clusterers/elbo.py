@@ -6,17 +6,32 @@ Half of this file is the docstring that users read.
 from contextlib import suppress
 from functools import partial
 from math import inf
+from typing import Any
 
 import numpy as np
+from sklearn.utils import Tags
 
+from .._typing import (
+    Auto,
+    Device,
+    Floats,
+    Init,
+    Likelihood,
+    Metric,
+    RandomState,
+    Weights,
+)
 from ..checks import check_choice, check_number
 from ..energies import resolve
 from ..learning.em import FreeEnergy, Mixture, in_reach, lower
 from ..learning.missing import FreeEnergyWithMissing, roughly_filled
-from ..learning.seeding import partition_rows
+from ..learning.seeding import Partition, partition_rows
+from ..network import Network
+from ..rows.distinct import DistinctRows
 from ..spaces.covariance import Isotropic, Shared, first_shared, span, within_units
 from ..spaces.metric import column_units
 from .base import Learned, fitted_attributes
+from .callbacks import Iterations, Task
 from .centers import SeededClusterer, is_word, variance_about
 from .elbo_network import PosteriorStateMixin
 from .starts import best_of
@@ -26,6 +41,8 @@ ROBUST_TRIM = 0.1
 # Starts where a metric is learned: the best k-means partition need not lead to the
 # lowest free energy.
 METRIC_STARTS = 10
+
+Seeds = list[tuple[Floats, float]]  # centers, and what is left out
 
 
 class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
@@ -43,14 +60,15 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
         Number of memories.
 
     likelihood : {"gaussian", "student_t", "cauchy", "laplace", "epanechnikov", \
-            "biweight", "uniform"} or energy, default="gaussian"
+            "biweight", "uniform"}, str or energy, default="gaussian"
         Distribution of the rows about a memory; the guide has the formulas.
         "student_t", "cauchy" and "laplace" have heavy tails, so that outliers pull
         less. They learn twice for each start, from seeds of all rows and from seeds
         that leave out the farthest tenth, which may be outliers or a small cluster, and
         keep the lower free energy. "epanechnikov", "biweight" and "uniform" are
-        bounded: the radius reaches the farthest row. An instance of a class in
-        `amcluster.energies`, or of one of your own, has parameters of its own.
+        bounded: the radius reaches the farthest row. Another name is that of an energy
+        of your own: see `amcluster.energies.register`. An instance of its class, or of
+        one in `amcluster.energies`, has parameters of its own.
 
     nu : float, default=4.0
         Degrees of freedom of "student_t".
@@ -120,7 +138,7 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
         Intensity of its shrinkage: n_features rows in n_samples + n_features. Only for
         ``metric="learned"``.
 
-    labels_ : ndarray of shape (n_samples,)
+    labels_ : ndarray of shape (n_samples,), int
         Label of each training row; equal to ``predict(X)``.
 
     inertia_ : float
@@ -140,7 +158,7 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
     n_features_in_ : int
         Number of features seen during fit.
 
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,), object
         Names of the features seen during fit, where X has names that are all strings.
 
     See Also
@@ -198,23 +216,25 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
             [0.5, 0.5]]])
     """
 
+    shrinkage_: float
+
     def __init__(
         self,
-        n_clusters=8,
+        n_clusters: int = 8,
         *,
-        likelihood="gaussian",
-        nu=4.0,
-        metric="euclidean",
-        weights="learned",
-        beta="auto",
-        init="k-means++",
-        n_init="auto",
-        max_iter=200,
-        tol=1e-6,
-        random_state=None,
-        verbose=0,
-        device="cpu",
-    ):
+        likelihood: Likelihood = "gaussian",
+        nu: float = 4.0,
+        metric: Metric = "euclidean",
+        weights: Weights = "learned",
+        beta: Auto | float = "auto",
+        init: Init = "k-means++",
+        n_init: Auto | int = "auto",
+        max_iter: int = 200,
+        tol: float = 1e-6,
+        random_state: RandomState = None,
+        verbose: int = 0,
+        device: Device = "cpu",
+    ) -> None:
         self.n_clusters = n_clusters
         self.likelihood = likelihood
         self.nu = nu
@@ -229,13 +249,13 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
         self.verbose = verbose
         self.device = device
 
-    def _check_parameters(self):
+    def _check_parameters(self) -> None:
         super()._check_parameters()
         check_number(self.nu, "nu", min_val=0, include_boundaries="neither")
         self._likelihood()
         check_choice(self.metric, "metric", ("euclidean", "learned"))
 
-    def _trims(self):
+    def _trims(self) -> tuple[float, ...]:
         """What the seeds of the starts leave out, in turn.
 
         Trimmed seeds stay clear of outliers and may miss small clusters; the free
@@ -244,29 +264,29 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
         robust = self._likelihood().heavy_tailed and is_word(self.init, "k-means++")
         return (0.0, ROBUST_TRIM) if robust else (0.0,)
 
-    def _swaps(self):
+    def _swaps(self) -> bool:
         # They lower the Euclidean inertia, and a metric is learned to leave that.
         return super()._swaps() and self.metric == "euclidean"
 
-    def _n_starts(self):
+    def _n_starts(self) -> int:
         n_starts = super()._n_starts()
         by_default = is_word(self.init, "k-means++") and is_word(self.n_init, "auto")
         if by_default and self.metric == "learned":
             n_starts = METRIC_STARTS
         return n_starts * len(self._trims())
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         with suppress(ValueError):  # of a likelihood that fit will not take
             tags.input_tags.allow_nan = self._likelihood().marginals
         return tags
 
-    def _as_given(self, X):
+    def _as_given(self, X: Any) -> tuple[Floats, bool, bool]:
         X, missing, far = super()._as_given(X)
         self._check_missing(missing)
         return X, missing, far
 
-    def _check_missing(self, missing):
+    def _check_missing(self, missing: bool) -> None:
         """Raise for missing values where the energy is not known for what is left."""
         if missing and not self._likelihood().marginals:
             raise ValueError(
@@ -275,7 +295,13 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
                 " sklearn.impute, or take another likelihood, such as 'student_t'."
             )
 
-    def _learn(self, X, rows, random_state, task):
+    def _learn(
+        self,
+        X: Floats,
+        rows: DistinctRows,
+        random_state: np.random.RandomState,
+        task: Task,
+    ) -> Learned:
         self._check_rows(X)
         self._check_missing(rows.has_missing)
         trims = self._trims() * (task.max_subtasks // len(self._trims()))
@@ -314,7 +340,15 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
             int(self.max_iter),
         )
 
-    def _descend(self, rows, basis, settled, start, mixture, iterations):
+    def _descend(
+        self,
+        rows: DistinctRows,
+        basis: Floats | None,
+        settled: list[float],
+        start: int,
+        mixture: Mixture,
+        iterations: Iterations,
+    ) -> Learned:
         kind = FreeEnergyWithMissing if rows.has_missing else FreeEnergy
         free_energy = kind(
             rows,
@@ -325,7 +359,7 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
         if free_energy.likelihood.bounded:
             mixture = in_reach(free_energy, mixture)
 
-        def watch(iteration, value, mixture):
+        def watch(iteration: int, value: float, mixture: Mixture) -> bool:
             self._report(start, iteration, f"free energy {value:.6g} nats")
             if iteration == 1:  # where learning starts
                 return False
@@ -342,7 +376,7 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
         settled.append(value)
         return Learned(_attributes(mixture, basis, rows), np.array(history))
 
-    def _in_span(self, rows):
+    def _in_span(self, rows: DistinctRows) -> tuple[DistinctRows, Floats | None]:
         """The rows as EM sees them, and the basis of their span if it is needed."""
         basis = span(rows.values) if self.metric == "learned" else None
         if basis is None:
@@ -350,7 +384,13 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
         values = np.ascontiguousarray(rows.values @ basis, rows.values.dtype)
         return rows._replace(values=values), basis
 
-    def _prior(self, rows, seen, basis, seeds):
+    def _prior(
+        self,
+        rows: DistinctRows,
+        seen: DistinctRows,
+        basis: Floats | None,
+        seeds: Seeds,
+    ) -> Any:
         """The spread that sets the shrinkage of all starts.
 
         Free energies with different penalties could not be compared. A poor partition
@@ -361,7 +401,14 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
         best = _best_partition(rows, seeds)
         return self._first_mixture(rows, seen, basis, best, prior=None).spread
 
-    def _first_mixture(self, rows, seen, basis, partition, prior):
+    def _first_mixture(
+        self,
+        rows: DistinctRows,
+        seen: DistinctRows,
+        basis: Floats | None,
+        partition: Partition,
+        prior: Any,
+    ) -> Mixture:
         """Where EM starts."""
         n_clusters = int(self.n_clusters)
         uniform = np.full(n_clusters, 1 / n_clusters)
@@ -381,20 +428,22 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
         spread = first_shared(seen, partition, centers, n_features, beta, prior)
         return Mixture(centers, uniform, spread)
 
-    def _network(self):
+    def _network(self) -> Network:
         return super()._network()._replace(beyond=True)
 
-    def _likelihood(self):
+    def _likelihood(self) -> Any:
         return resolve(self.likelihood, nu=float(self.nu))
 
 
-def _best_partition(rows, seeds):
+def _best_partition(rows: DistinctRows, seeds: Seeds) -> Partition:
     """The one of least inertia, of those that seeds make."""
     partitions = (partition_rows(rows, *seed) for seed in seeds)
     return min(partitions, key=lambda partition: partition.inertia)
 
 
-def _attributes(mixture, basis, rows):
+def _attributes(
+    mixture: Mixture, basis: Floats | None, rows: DistinctRows
+) -> dict[str, Any]:
     """What the estimator keeps of a mixture of rows."""
     centers, weights, spread = mixture
     if not isinstance(spread, Shared):

@@ -1,20 +1,28 @@
 """What a mixture says of rows: posteriors that settle, draws, and criteria."""
 
 from numbers import Integral
+from typing import Literal, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import log_softmax
 from sklearn.utils.validation import check_is_fitted
 
+from .._typing import Floats, Ints
 from ..checks import check_choice, check_number, generator_of
 from ..learning.posterior_flow import STEPS, flow, free_energies
+from .answers import AnswersMixin
 from .centers import is_word
 
+Dynamics = Literal["natural", "euclidean"]
 
-class PosteriorStateMixin:
+
+class PosteriorStateMixin(AnswersMixin):
     """Methods of a network whose state is the posterior."""
 
-    def retrieve(self, X, n_steps=None, step_size=1.0):
+    def retrieve(
+        self, X: ArrayLike, n_steps: int | None = None, step_size: float = 1.0
+    ) -> Floats:
         """Mean of the memories under the state of the network, started from uniform.
 
         Parameters
@@ -37,9 +45,35 @@ class PosteriorStateMixin:
             q = self.trajectory(X, n_steps, step_size)[:, -1]
         return q @ self.cluster_centers_.astype(q.dtype, copy=False)
 
+    @overload
     def trajectory(
-        self, X, n_steps=10, step_size=0.5, dynamics="natural", return_energy=False
-    ):
+        self,
+        X: ArrayLike,
+        n_steps: int = ...,
+        step_size: float = ...,
+        dynamics: Dynamics = ...,
+        return_energy: Literal[False] = ...,
+    ) -> Floats: ...
+
+    @overload
+    def trajectory(
+        self,
+        X: ArrayLike,
+        n_steps: int = ...,
+        step_size: float = ...,
+        dynamics: Dynamics = ...,
+        *,
+        return_energy: Literal[True],
+    ) -> tuple[Floats, Floats]: ...
+
+    def trajectory(
+        self,
+        X: ArrayLike,
+        n_steps: int = 10,
+        step_size: float = 0.5,
+        dynamics: Dynamics = "natural",
+        return_energy: bool = False,
+    ) -> Floats | tuple[Floats, Floats]:
         """Follow the posterior of each row as it settles.
 
         The state is q = softmax(v), from uniform. With l the joint log densities, the
@@ -92,7 +126,7 @@ class PosteriorStateMixin:
         states = np.exp(log_q)
         return (states, free_energies(log_q, joint)) if return_energy else states
 
-    def sample(self, n_samples=1):
+    def sample(self, n_samples: int = 1) -> tuple[Floats, Ints]:
         """Draw rows from the fitted density.
 
         Parameters
@@ -105,7 +139,7 @@ class PosteriorStateMixin:
         X : ndarray of shape (n_samples, n_features)
             The rows, ordered by label; where heavy tails lead out of the range of the
             dtype, its largest number.
-        y : ndarray of shape (n_samples,)
+        y : ndarray of shape (n_samples,), int
             Their labels.
         """
         check_is_fitted(self)
@@ -127,7 +161,7 @@ class PosteriorStateMixin:
         largest = np.finfo(dtype).max
         return np.clip(X, -largest, largest).astype(dtype, copy=False), y
 
-    def bic(self, X):
+    def bic(self, X: ArrayLike) -> float:
         """Bayesian information criterion: lower is better.
 
         Parameters
@@ -140,11 +174,11 @@ class PosteriorStateMixin:
         bic : float
             -2 times the log likelihood plus n_parameters * log(n_samples).
         """
-        n_samples = len(X)
+        n_samples = len(X)  # type: ignore[arg-type]
         deviance = -2 * self.score(X) * n_samples
         return deviance + self._n_parameters() * np.log(n_samples)
 
-    def aic(self, X):
+    def aic(self, X: ArrayLike) -> float:
         """Akaike information criterion: lower is better.
 
         Parameters
@@ -157,9 +191,10 @@ class PosteriorStateMixin:
         aic : float
             -2 times the log likelihood plus 2 * n_parameters.
         """
-        return -2 * self.score(X) * len(X) + 2 * self._n_parameters()
+        n_samples = len(X)  # type: ignore[arg-type]
+        return -2 * self.score(X) * n_samples + 2 * self._n_parameters()
 
-    def _n_parameters(self):
+    def _n_parameters(self) -> int:
         n_clusters, n_features = self.cluster_centers_.shape
         of_weights = n_clusters - 1 if self.weights == "learned" else 0
         of_metric = n_features * (n_features + 1) // 2 - 1

@@ -1,11 +1,20 @@
 """Learning from several starts, of which the best is kept."""
 
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 
-from .callbacks import Iterations
+from .callbacks import Iterations, Task
 
 
-def best_of(starts, learn, is_better, attributes, task, max_iter=None):
+def best_of(
+    starts: Iterable[Any],
+    learn: Callable[[int, Any, Iterations], Any],
+    is_better: Callable[[Any, Any], bool],
+    attributes: Callable[[Any], dict[str, Any]],
+    task: Task,
+    max_iter: int | None = None,
+) -> Any:
     """What the best of several starts comes to.
 
     Parameters

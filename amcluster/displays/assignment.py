@@ -1,11 +1,18 @@
 """A plot of the posteriors of rows over the memories, step by step."""
 
+from __future__ import annotations
+
 from numbers import Integral
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import entropy
+from sklearn.pipeline import Pipeline
 
+from .._typing import Floats
 from ..checks import check_number
+from ..clusterers.base import AssociativeClusterer
 from ..clusterers.elbo import CLAMELBOClusterer
 from .drawing import (
     GREY,
@@ -17,6 +24,10 @@ from .drawing import (
     whole_ticks,
 )
 from .fitted import Fitted
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 class AssignmentDisplay:
@@ -62,11 +73,23 @@ class AssignmentDisplay:
     >>> plt.show()
     """
 
-    def __init__(self, *, posteriors):
+    entropies_: Floats
+    ax_: Axes
+    figure_: Figure
+
+    def __init__(self, *, posteriors: Floats) -> None:
         self.posteriors = posteriors
 
     @classmethod
-    def from_estimator(cls, estimator, X, *, n_steps=20, row=None, ax=None):
+    def from_estimator(
+        cls,
+        estimator: AssociativeClusterer | Pipeline,
+        X: ArrayLike,
+        *,
+        n_steps: int = 20,
+        row: int | None = None,
+        ax: Axes | None = None,
+    ) -> Self:
         """Follow the posteriors of a fitted clusterer.
 
         With `CLAMELBOClusterer` the posterior is the state of the network, and moves
@@ -106,7 +129,7 @@ class AssignmentDisplay:
             states = posteriors.reshape(*states.shape[:2], -1)
         return cls(posteriors=states).plot(row=row, ax=ax)
 
-    def plot(self, *, row=None, ax=None):
+    def plot(self, *, row: int | None = None, ax: Axes | None = None) -> Self:
         """Draw.
 
         Parameters
@@ -141,7 +164,7 @@ class AssignmentDisplay:
         ax.set_xlim(0, self.posteriors.shape[1] - 1)
         return self
 
-    def _draw_entropies(self):
+    def _draw_entropies(self) -> None:
         labels = self.posteriors[:, -1].argmax(axis=1)
         alpha = max(0.1, min(1, 60 / len(labels)))
         for line, colour in zip(self.entropies_, colours_of(labels), strict=True):
@@ -153,7 +176,7 @@ class AssignmentDisplay:
         self.ax_.set_ylim(0, max(1.25 * self.entropies_.max(), 0.1))
         self.ax_.legend(loc="upper right")
 
-    def _draw_posteriors(self, row):
+    def _draw_posteriors(self, row: int) -> None:
         posteriors = self.posteriors[row]
         largest = (-posteriors.max(axis=0)).argsort(kind="stable")[: len(PALETTE)]
         seen = np.sort(largest)

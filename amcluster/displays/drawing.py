@@ -1,6 +1,16 @@
 """Colours, axes and legends that all displays share."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+from numpy.typing import NDArray
+
+from .._typing import Ints
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # Okabe and Ito's colours, distinguishable with any kind of colour vision.
 PALETTE = (
@@ -15,7 +25,7 @@ PALETTE = (
 GREY = "0.6"
 
 
-def axes(ax, who):
+def axes(ax: Axes | None, who: str) -> Axes:
     """The Axes to draw on: `ax`, or those of a new figure.
 
     matplotlib is imported here, so that it is needed for plots only.
@@ -32,21 +42,21 @@ def axes(ax, who):
     return ax
 
 
-def colours(n_memories):
+def colours(n_memories: int) -> list[str]:
     """A colour for each memory; they repeat after seven."""
     return [PALETTE[k % len(PALETTE)] for k in range(n_memories)]
 
 
-def colours_of(labels):
+def colours_of(labels: Ints) -> NDArray[np.str_]:
     """The colour of the memory of each label."""
     return np.take(PALETTE, np.asarray(labels) % len(PALETTE))
 
 
-def legend_beside(ax, **options):
+def legend_beside(ax: Axes, **options: Any) -> None:
     """A legend to the right of the axes, where it hides no data."""
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, **options)
 
 
-def whole_ticks(ax):
+def whole_ticks(ax: Axes) -> None:
     """No ticks between whole numbers along x."""
     ax.xaxis.get_major_locator().set_params(integer=True)

@@ -1,16 +1,30 @@
 """A plot of the energy of a network over a plane."""
 
+from __future__ import annotations
+
 import warnings
+from collections.abc import Iterable
 from numbers import Integral
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import Pipeline
 
+from .._typing import Floats, Ints
 from ..checks import check_number
+from ..clusterers.base import AssociativeClusterer
 from ..clusterers.elbo import CLAMELBOClusterer
 from .drawing import GREY, PALETTE, axes
 from .fitted import Fitted
 from .plane import Plane
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import ListedColormap
+    from matplotlib.contour import QuadContourSet
+    from matplotlib.figure import Figure
 
 # The margin around all points that are drawn, as a fraction of their range.
 MARGIN = 0.15
@@ -91,20 +105,24 @@ class EnergyLandscapeDisplay:
     >>> plt.show()
     """
 
+    ax_: Axes
+    figure_: Figure
+    contours_: QuadContourSet
+
     def __init__(
         self,
         *,
-        xx0,
-        xx1,
-        energy,
-        basins,
-        memories,
-        rows=None,
-        paths=None,
-        base_mean=None,
-        xlabel=None,
-        ylabel=None,
-    ):
+        xx0: Floats,
+        xx1: Floats,
+        energy: Floats,
+        basins: Ints,
+        memories: Floats,
+        rows: Floats | None = None,
+        paths: Floats | None = None,
+        base_mean: Floats | None = None,
+        xlabel: str | None = None,
+        ylabel: str | None = None,
+    ) -> None:
         self.xx0 = xx0
         self.xx1 = xx1
         self.energy = energy
@@ -119,16 +137,16 @@ class EnergyLandscapeDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
+        estimator: AssociativeClusterer | Pipeline,
+        X: ArrayLike,
         *,
-        starts=None,
-        n_steps=30,
-        step_size=0.3,
-        grid_resolution=100,
-        ax=None,
-        **kwargs,
-    ):
+        starts: ArrayLike | None = None,
+        n_steps: int = 30,
+        step_size: float = 0.3,
+        grid_resolution: int = 100,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the landscape of a fitted clusterer.
 
         Parameters
@@ -192,7 +210,7 @@ class EnergyLandscapeDisplay:
         )
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax: Axes | None = None, **kwargs: Any) -> Self:
         """Draw.
 
         Parameters
@@ -230,7 +248,7 @@ class EnergyLandscapeDisplay:
         ax.set(xlabel=self.xlabel, ylabel=self.ylabel)
         return self
 
-    def _draw_basins(self):
+    def _draw_basins(self) -> None:
         n_memories = len(self.memories)
         palette = ("#FFFFFF", *PALETTE)
         indices = np.where(self.basins == BASE, 0, 1 + self.basins % len(PALETTE))
@@ -256,7 +274,7 @@ class EnergyLandscapeDisplay:
                     self.xx0, self.xx1, inside, levels=[0.5], zorder=1, **line
                 )
 
-    def _draw_energy(self, **kwargs):
+    def _draw_energy(self, **kwargs: Any) -> None:
         low, high = self.energy.min(), self.energy.max()
         style = {"colors": GREY, "linewidths": 0.7, "linestyles": "solid", "zorder": 1}
         # Energies grow as the square of the distance, and so do the levels.
@@ -266,13 +284,13 @@ class EnergyLandscapeDisplay:
         )
 
 
-def _listed(palette):
+def _listed(palette: tuple[str, ...]) -> ListedColormap:
     from matplotlib.colors import ListedColormap
 
     return ListedColormap(palette)
 
 
-def _paths(fitted, starts, n_steps, step_size):
+def _paths(fitted: Fitted, starts: ArrayLike, n_steps: int, step_size: float) -> Floats:
     """States along their flows, in the space of rows."""
     if isinstance(fitted.clusterer, CLAMELBOClusterer):
         raise ValueError(
@@ -283,7 +301,7 @@ def _paths(fitted, starts, n_steps, step_size):
     return fitted.clusterer.trajectory(fitted.rows(starts), n_steps, step_size)
 
 
-def _grid(shapes, resolution):
+def _grid(shapes: Iterable[Floats], resolution: int) -> tuple[Floats, ...]:
     """Coordinates of a grid that covers all points of `shapes` with a margin."""
     points = np.concatenate([points.reshape(-1, 2) for points in shapes])
     low, high = points.min(axis=0), points.max(axis=0)
@@ -292,7 +310,7 @@ def _grid(shapes, resolution):
     return np.meshgrid(*sides)
 
 
-def _basins(clusterer, states):
+def _basins(clusterer: AssociativeClusterer, states: Floats) -> Ints:
     """The memory at which the network ends from each state, or BASE."""
     if isinstance(clusterer, CLAMELBOClusterer):
         return clusterer.predict(states)  # its states converge to the posterior

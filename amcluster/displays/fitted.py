@@ -1,12 +1,14 @@
 """The fitted clusterer that a display draws, alone or at the end of a Pipeline."""
 
 from copy import copy
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from .._typing import Floats
 from ..clusterers.base import AssociativeClusterer
 
 
@@ -15,10 +17,10 @@ class Fitted(NamedTuple):
 
     given: AssociativeClusterer
     clusterer: AssociativeClusterer  # the same, but it takes arrays without names
-    steps: Pipeline | None
+    steps: Any  # a Pipeline, or None
 
     @classmethod
-    def of(cls, estimator, who):
+    def of(cls, estimator: Any, who: str) -> Self:
         """Split a Pipeline; raise if `who` cannot draw the estimator."""
         clusterer, steps = estimator, None
         if isinstance(estimator, Pipeline):
@@ -33,34 +35,34 @@ class Fitted(NamedTuple):
             )
         check_is_fitted(clusterer)
         nameless = copy(clusterer)
-        vars(nameless).pop("feature_names_in_", None)
+        nameless.__dict__.pop("feature_names_in_", None)
         return cls(clusterer, nameless, steps)
 
-    def rows(self, X):
+    def rows(self, X: ArrayLike) -> Floats:
         """X as the clusterer sees it."""
         if self.steps is not None:
             X = self.steps.transform(X)
         return self.given._check_X(X)
 
-    def completed(self, X):
+    def completed(self, X: ArrayLike) -> Floats:
         """As `rows`, with missing values replaced by what the memories expect."""
         X = self.rows(X)
         return self.clusterer.complete(X) if np.isnan(X).any() else X
 
-    def undone(self, points):
+    def undone(self, points: Floats) -> Floats:
         """Points in the units before the Pipeline, if its steps can be inverted."""
         if hasattr(self.steps, "inverse_transform"):
             return self.steps.inverse_transform(points)
         return points
 
     @property
-    def feature_names(self):
+    def feature_names(self) -> list[str]:
         """Names of the features of the clusterer."""
         default = [f"x{i}" for i in range(self.clusterer.n_features_in_)]
         return list(getattr(self.given, "feature_names_in_", default))
 
     @property
-    def preparation(self):
+    def preparation(self) -> str:
         """The steps before the clusterer, as a suffix for names of features."""
         if self.steps is None:
             return ""

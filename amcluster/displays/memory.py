@@ -1,16 +1,29 @@
 """A plot of the memories, as images or profiles."""
 
+from __future__ import annotations
+
 from math import prod
 from numbers import Integral
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.pipeline import Pipeline
 
+from .._typing import Floats, Ints
 from ..checks import check_number
+from ..clusterers.base import AssociativeClusterer
 from .drawing import GREY, axes, colours, legend_beside
 from .fitted import Fitted
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 MOST_COLUMNS = 10
 GAP = 0.25  # between images, in widths of an image
+
+ImageShape = tuple[int, int] | tuple[int, int, int]
 
 
 class MemoryDisplay:
@@ -62,7 +75,18 @@ class MemoryDisplay:
     >>> plt.show()
     """
 
-    def __init__(self, *, memories, sizes, nearest, feature_names, ylabel="value"):
+    ax_: Axes
+    figure_: Figure
+
+    def __init__(
+        self,
+        *,
+        memories: Floats,
+        sizes: Ints,
+        nearest: Floats,
+        feature_names: list[str],
+        ylabel: str = "value",
+    ) -> None:
         self.memories = memories
         self.sizes = sizes
         self.nearest = nearest
@@ -71,8 +95,15 @@ class MemoryDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, *, image_shape=None, n_nearest=3, ax=None, **kwargs
-    ):
+        cls,
+        estimator: AssociativeClusterer | Pipeline,
+        X: ArrayLike,
+        *,
+        image_shape: ImageShape | None = None,
+        n_nearest: int = 3,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the memories of a fitted clusterer.
 
         Parameters
@@ -125,7 +156,13 @@ class MemoryDisplay:
         )
         return display.plot(image_shape=image_shape, ax=ax, **kwargs)
 
-    def plot(self, *, image_shape=None, ax=None, **kwargs):
+    def plot(
+        self,
+        *,
+        image_shape: ImageShape | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw.
 
         Parameters
@@ -163,7 +200,7 @@ class MemoryDisplay:
             self._draw_images(tuple(image_shape), **kwargs)
         return self
 
-    def _draw_profiles(self, **kwargs):
+    def _draw_profiles(self, **kwargs: Any) -> None:
         places = np.arange(len(self.feature_names))
         shades = colours(len(self.memories))
         for k, (memory, size) in enumerate(zip(self.memories, self.sizes, strict=True)):
@@ -180,7 +217,7 @@ class MemoryDisplay:
         self.ax_.set_ylabel(self.ylabel)
         legend_beside(self.ax_)
 
-    def _draw_images(self, shape, **kwargs):
+    def _draw_images(self, shape: tuple[int, ...], **kwargs: Any) -> None:
         columns = min(len(self.memories), MOST_COLUMNS)
         height, width = shape[:2]
         across, title = width * (1 + GAP), 0.45 * height
@@ -211,7 +248,9 @@ class MemoryDisplay:
         self.ax_.set_ylim(n_rows * down, -1)
         self.ax_.set_axis_off()
 
-    def _frame(self, left, top, width, height, strong):
+    def _frame(
+        self, left: float, top: float, width: float, height: float, strong: bool
+    ) -> None:
         from matplotlib.patches import Rectangle
 
         style = {"edgecolor": "black" if strong else GREY, "fill": False}
@@ -219,17 +258,17 @@ class MemoryDisplay:
         self.ax_.add_patch(Rectangle((left, top), width, height, **style))
 
 
-def _rows(number):
+def _rows(number: int) -> str:
     return "1 row" if number == 1 else f"{number} rows"
 
 
-def _names_before(pipeline, n_features):
+def _names_before(pipeline: Any, n_features: int) -> list[str]:
     """Names of the features that a Pipeline is given."""
     default = [f"x{i}" for i in range(n_features)]
     return list(getattr(pipeline, "feature_names_in_", default))
 
 
-def _nearest(rows, labels, distances, n_nearest):
+def _nearest(rows: Floats, labels: Ints, distances: Floats, n_nearest: int) -> Floats:
     """The rows of each memory nearest to it; NaN where it has too few rows."""
     found = np.full((distances.shape[1], n_nearest, rows.shape[1]), np.nan)
     for k, own in enumerate(distances.T):

@@ -1,10 +1,23 @@
 """A plot of the objective of a fit."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from sklearn.pipeline import Pipeline
+
+from .._typing import Floats
 from ..checks import check_choice
+from ..clusterers.base import AssociativeClusterer
 from ..clusterers.clam import CLAMClusterer
 from ..clusterers.elbo import CLAMELBOClusterer
 from .drawing import GREY, PALETTE, axes, whole_ticks
 from .fitted import Fitted
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 
 class ObjectiveDisplay:
@@ -15,7 +28,7 @@ class ObjectiveDisplay:
 
     Parameters
     ----------
-    x : ndarray of shape (n_points,)
+    x : ndarray of shape (n_points,) or range
         Iterations, or numbers of memories.
 
     objective : ndarray of shape (n_points,)
@@ -57,7 +70,20 @@ class ObjectiveDisplay:
     >>> plt.show()
     """
 
-    def __init__(self, *, x, objective, xlabel, ylabel, runs=False, name=None):
+    line_: Line2D
+    ax_: Axes
+    figure_: Figure
+
+    def __init__(
+        self,
+        *,
+        x: Floats | range,
+        objective: Floats,
+        xlabel: str,
+        ylabel: str,
+        runs: bool = False,
+        name: str | None = None,
+    ) -> None:
         self.x = x
         self.objective = objective
         self.xlabel = xlabel
@@ -66,7 +92,15 @@ class ObjectiveDisplay:
         self.name = name
 
     @classmethod
-    def from_estimator(cls, estimator, *, kind="history", name=None, ax=None, **kwargs):
+    def from_estimator(
+        cls,
+        estimator: AssociativeClusterer | Pipeline,
+        *,
+        kind: Literal["history", "runs"] = "history",
+        name: str | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the objective of a fitted clusterer.
 
         Parameters
@@ -115,7 +149,7 @@ class ObjectiveDisplay:
         )
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, *, ax=None, **kwargs):
+    def plot(self, *, ax: Axes | None = None, **kwargs: Any) -> Self:
         """Draw.
 
         Parameters
@@ -157,7 +191,7 @@ class ObjectiveDisplay:
         return self
 
 
-def _meaning(clusterer):
+def _meaning(clusterer: AssociativeClusterer) -> str:
     """The meaning of history_, with its unit."""
     if isinstance(clusterer, CLAMClusterer):
         return "reconstruction loss (squared units of X)"

@@ -1,9 +1,11 @@
 """The plane onto which rows of many features are projected."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from sklearn.decomposition import PCA
+
+from .._typing import Floats
 
 
 class Plane(NamedTuple):
@@ -11,10 +13,10 @@ class Plane(NamedTuple):
 
     origin: np.ndarray  # (n_features,)
     axes: np.ndarray  # (2, n_features), orthonormal
-    names: tuple[str, str]
+    names: tuple[str, ...]  # of the two coordinates
 
     @classmethod
-    def of(cls, rows, feature_names, preparation=""):
+    def of(cls, rows: Floats, feature_names: list[str], preparation: str = "") -> Self:
         """The features, if they are two, or the first principal components of rows."""
         if rows.shape[1] < 2:
             raise ValueError(
@@ -36,10 +38,10 @@ class Plane(NamedTuple):
         )
         return cls(pca.mean_, pca.components_, names)
 
-    def project(self, points):
+    def project(self, points: Floats) -> Floats:
         """Coordinates of the points of the plane nearest to `points`."""
         return (points - self.origin) @ self.axes.T
 
-    def lift(self, coordinates):
+    def lift(self, coordinates: Floats) -> Floats:
         """Points of the space of rows."""
         return self.origin + coordinates @ self.axes

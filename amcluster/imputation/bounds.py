@@ -1,9 +1,14 @@
 """Bounds on the values that are filled in, one pair per feature."""
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from .._typing import Floats
 
 
-def checked_bounds(min_value, max_value, n_features):
+def checked_bounds(
+    min_value: ArrayLike | None, max_value: ArrayLike | None, n_features: int
+) -> Floats:
     """The lower and the upper bound of each feature.
 
     Parameters
@@ -36,7 +41,9 @@ def checked_bounds(min_value, max_value, n_features):
     return np.array(bounds)
 
 
-def _bound(value, name, default, n_features):
+def _bound(
+    value: ArrayLike | None, name: str, default: float, n_features: int
+) -> Floats:
     """One bound for each feature."""
     bound = np.asarray(default if value is None else value, dtype=np.float64)
     if bound.shape not in ((), (n_features,)):
@@ -47,7 +54,7 @@ def _bound(value, name, default, n_features):
     return np.broadcast_to(bound, (n_features,))
 
 
-def within(bounds, dtype):
+def within(bounds: Floats, dtype: DTypeLike) -> tuple[Floats, Floats]:
     """Bounds in this dtype, rounded inward so that they respect those given."""
     with np.errstate(over="ignore"):
         low, high = bounds.astype(dtype)

@@ -6,14 +6,18 @@ A third of this file is the docstring that users read.
 import math
 import warnings
 from numbers import Real
+from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import MissingIndicator
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .._typing import Auto, Device, Energy, Floats, Metric, RandomState
 from ..checks import generator_of
 from ..clusterers.base import earlier_fit_kept
 from ..clusterers.centers import is_word
@@ -22,7 +26,7 @@ from ..learning.seeding import draw_evenly
 from ..rows.distinct import distinct_rows
 from ..rows.missing import has_missing
 from .bounds import checked_bounds, within
-from .relations import exact_relations, fulfil
+from .relations import Relations, exact_relations, fulfil
 
 # Numbers of memories that "auto" compares, as long as there are at least this many rows
 # per memory. It uses at most SELECTION_ROWS rows, and hides one in HELD_OUT values.
@@ -31,10 +35,12 @@ ROWS_PER_MEMORY = 10
 SELECTION_ROWS = 2000
 HELD_OUT = 10
 # Expectations of missing values converge before the memories do.
-LEARNING = {"n_init": 1, "max_iter": 50, "tol": 1e-4}
+LEARNING: dict[str, Any] = {"n_init": 1, "max_iter": 50, "tol": 1e-4}
 # Shrinkage of a covariance that changes it no more than rounding requires. Weights of
 # rows are scaled up until the prior shrinks that little.
 LEAST_SHRINKAGE = 1e-8
+
+Errors = list[tuple[int, float]]  # numbers of memories, and the error of each
 
 
 class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -51,7 +57,7 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         with 1, 2, 4, ... memories, and takes the number with the least mean squared
         error on standardised features.
 
-    likelihood : {"gaussian", "student_t"} or energy, default="gaussian"
+    likelihood : {"gaussian", "student_t"}, str or energy, default="gaussian"
         Distribution of the rows about a memory, as of `CLAMELBOClusterer`: one whose
         density is known where features are missing.
 
@@ -63,11 +69,11 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         What stands for a missing value. With a number, NaN in X is an error. NaN, None
         and pandas.NA mean the same: what is NaN once X is an array of numbers.
 
-    min_value : float or array-like of shape (n_features,), default=-inf
+    min_value : float, array-like of shape (n_features,) or None, default=-inf
         Least that is filled in, of all features or of each. What was there is
         untouched. None: no bound.
 
-    max_value : float or array-like of shape (n_features,), default=inf
+    max_value : float, array-like of shape (n_features,) or None, default=inf
         Greatest, likewise.
 
     add_indicator : bool, default=False
@@ -107,7 +113,7 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     n_features_in_ : int
         Number of features seen during fit.
 
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,), object
         Names of the features seen during fit, where X has names that are all strings.
 
     See Also
@@ -143,20 +149,29 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     array([5.1, 3.5, 1.5, 0.2])
     """
 
+    clusterer_: CLAMELBOClusterer | None
+    scaler_: StandardScaler | None
+    indicator_: MissingIndicator | None
+    n_clusters_: int
+    errors_: Floats
+    n_features_in_: int
+    feature_names_in_: NDArray[np.object_]
+    _seen: Any
+
     def __init__(
         self,
-        n_clusters="auto",
+        n_clusters: Auto | int = "auto",
         *,
-        likelihood="gaussian",
-        metric="learned",
-        missing_values=np.nan,
-        min_value=-np.inf,
-        max_value=np.inf,
-        add_indicator=False,
-        keep_empty_features=False,
-        random_state=None,
-        device="cpu",
-    ):
+        likelihood: Literal["gaussian", "student_t"] | str | Energy = "gaussian",
+        metric: Metric = "learned",
+        missing_values: float | object | None = np.nan,
+        min_value: float | ArrayLike | None = -np.inf,
+        max_value: float | ArrayLike | None = np.inf,
+        add_indicator: bool = False,
+        keep_empty_features: bool = False,
+        random_state: RandomState = None,
+        device: Device = "cpu",
+    ) -> None:
         self.n_clusters = n_clusters
         self.likelihood = likelihood
         self.metric = metric
@@ -168,7 +183,7 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.random_state = random_state
         self.device = device
 
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: None = None) -> Self:
         """Learn the memories.
 
         Parameters
@@ -191,13 +206,13 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         with earlier_fit_kept(self):
             return self._fit(self._validated(X))
 
-    def _fit(self, X):
+    def _fit(self, X: Floats) -> Self:
         X_nan = self._with_nan(X)
         bounds = checked_bounds(self.min_value, self.max_value, X.shape[1])
         random_state = generator_of(self.random_state)
         seen = ~np.isnan(X_nan).all(axis=0)
         scaler = relations = clusterer = None
-        n_clusters, errors = 0, []
+        n_clusters, errors = 0, Errors()
         if seen.any():
             scaler = StandardScaler().fit(X_nan[:, seen])
             Z = scaler.transform(X_nan[:, seen])
@@ -214,7 +229,7 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             ).fit(X)
         return self
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> Floats:
         """Fill the missing values.
 
         Parameters
@@ -249,7 +264,9 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             return out
         return np.hstack([out, self.indicator_.transform(X)])
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(
+        self, input_features: ArrayLike | None = None
+    ) -> NDArray[np.object_]:
         """Names of the features, and of those of the indicator.
 
         Parameters
@@ -269,13 +286,13 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             return kept
         return np.append(kept, self.indicator_.get_feature_names_out(names))
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = _means_nan(self.missing_values)
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    def _validated(self, X, reset=True):
+    def _validated(self, X: Any, reset: bool = True) -> Floats:
         """X as an array of numbers, with missing values marked as by the user."""
         marker = self._marker()
         X = validate_data(
@@ -292,7 +309,7 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             )
         return X
 
-    def _marker(self):
+    def _marker(self) -> Any:
         """The number that stands for a missing value; None if it is NaN."""
         if _means_nan(self.missing_values):
             return None
@@ -303,23 +320,27 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             " pandas.NA, since X is an array of numbers."
         )
 
-    def _with_nan(self, X):
+    def _with_nan(self, X: Floats) -> Floats:
         """X with NaN for missing values."""
         marker = self._marker()
         if marker is None:
             return X
         return np.where(X.dtype.type(marker) == X, X.dtype.type(np.nan), X)
 
-    def _filled(self, X, low, high):
+    def _filled(self, X: Floats, low: Floats, high: Floats) -> Floats:
         """The features that had a value in `fit`, with missing values filled in."""
         hidden = np.isnan(X)
-        Z = self.clusterer_.complete(self.scaler_.transform(X))
+        scaler: Any = self.scaler_
+        clusterer: Any = self.clusterer_
+        Z = clusterer.complete(scaler.transform(X))
         if self._relations is not None:
             Z = fulfil(self._relations, Z, hidden)
-        expected = self.scaler_.inverse_transform(Z).astype(X.dtype, copy=False)
+        expected = scaler.inverse_transform(Z).astype(X.dtype, copy=False)
         return np.where(hidden, np.clip(expected, low, high), X)
 
-    def _learn(self, Z, random_state):
+    def _learn(
+        self, Z: Floats, random_state: np.random.RandomState
+    ) -> tuple[CLAMELBOClusterer, Any, Errors]:
         """The clusterer of standardised rows, its number of memories, and `errors_`."""
         n_clusters, errors = self.n_clusters, []
         if is_word(n_clusters, "auto"):
@@ -327,7 +348,13 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             n_clusters = min(errors, key=lambda pair: pair[1])[0] if errors else 1
         return self._learned(n_clusters, random_state, Z), n_clusters, errors
 
-    def _learned(self, n_clusters, random_state, Z, weights=None):
+    def _learned(
+        self,
+        n_clusters: Any,
+        random_state: np.random.RandomState,
+        Z: Floats,
+        weights: Floats | None = None,
+    ) -> CLAMELBOClusterer:
         """A clusterer fitted to standardised rows."""
         clusterer = CLAMELBOClusterer(
             n_clusters,
@@ -342,7 +369,9 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             warnings.simplefilter("ignore", ConvergenceWarning)
             return clusterer.fit(Z, sample_weight=weights)
 
-    def _exact_relations(self, Z, random_state):
+    def _exact_relations(
+        self, Z: Floats, random_state: np.random.RandomState
+    ) -> Relations | None:
         """The exact linear relations between features; None if there are none."""
         varies = np.fmin.reduce(Z) < np.fmax.reduce(Z)
         if self.metric != "learned" or varies.sum() < 2:
@@ -365,7 +394,7 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         coefficients[:, varies] = of_varying
         return coefficients, values
 
-    def _compare(self, Z, random_state):
+    def _compare(self, Z: Floats, random_state: np.random.RandomState) -> Errors:
         """Numbers of memories, each with the error of the values hidden from it."""
         Z, weights = _sample(Z, random_state)
         held_out = _spread_out(Z.shape, random_state) & ~np.isnan(Z)
@@ -387,7 +416,7 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return errors
 
 
-def _sample(Z, random_state):
+def _sample(Z: Floats, random_state: np.random.RandomState) -> tuple[Floats, Floats]:
     """At most SELECTION_ROWS distinct rows, and their weights."""
     rows = distinct_rows(Z, np.ones(len(Z)))
     chosen = np.arange(len(rows.values))
@@ -396,13 +425,15 @@ def _sample(Z, random_state):
     return rows.values[chosen], rows.weights[chosen]
 
 
-def _means_nan(marker):
+def _means_nan(marker: object) -> bool:
     """Whether this marker of missing values becomes NaN in an array of numbers."""
     is_nan = isinstance(marker, Real) and math.isnan(marker)
     return marker is None or is_nan or type(marker).__name__ == "NAType"
 
 
-def _spread_out(shape, random_state):
+def _spread_out(
+    shape: tuple[int, ...], random_state: np.random.RandomState
+) -> NDArray[np.bool_]:
     """Choose one in HELD_OUT entries, spread evenly over rows and features.
 
     Rows are in canonical order, so the result does not depend on their original order.

@@ -6,7 +6,10 @@ values, however many of a row are missing; a single missing value is found exact
 """
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import qr
+
+from .._typing import Floats, Ints
 
 # A direction is a candidate for a relation if the variance of standardised rows along
 # it is less than SINGULAR times that of a column; columns whose coefficient is less
@@ -29,7 +32,10 @@ LEAST_SAY = 1e-6
 BLOCK_ROWS = 1024
 
 
-def fulfil(relations, filled, hidden):
+Relations = tuple[Floats, ...]  # coefficients and values
+
+
+def fulfil(relations: Relations, filled: Floats, hidden: NDArray[np.bool_]) -> Floats:
     """The nearest rows that fulfil the relations; only hidden values change.
 
     Parameters
@@ -56,7 +62,7 @@ def fulfil(relations, filled, hidden):
     return filled
 
 
-def exact_relations(Z, covariance):
+def exact_relations(Z: Floats, covariance: Floats) -> Relations | None:
     """The exact relations between columns of standardised rows with missing values.
 
     Parameters
@@ -83,7 +89,7 @@ def exact_relations(Z, covariance):
     return tuple(map(np.array, zip(*found, strict=True)))
 
 
-def _candidates(covariance):
+def _candidates(covariance: Floats) -> list[Ints]:
     """The columns of each candidate relation.
 
     There are as many candidates as directions without variance; combinations of these
@@ -100,7 +106,7 @@ def _candidates(covariance):
     return [np.flatnonzero(row) for row in np.abs(combinations) > NEGLIGIBLE * largest]
 
 
-def _relation(Z, columns):
+def _relation(Z: Floats, columns: Ints) -> tuple[Floats, float] | None:
     """Coefficients and value of a relation; None if the rows do not fulfil it."""
     seen = Z[~np.isnan(Z[:, columns]).any(axis=1)][:, columns].astype(np.float64)
     n_distinct, n_columns = len(np.unique(seen, axis=0)), len(columns)
