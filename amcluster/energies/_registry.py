@@ -15,7 +15,6 @@ METHODS = {
     "log_normaliser": ("beta", "n_seen", "n_hidden"),
     "draw": ("shape", "random_state"),
 }
-COMPILED = ("log_kernel", "weight")
 
 
 def register(
@@ -97,7 +96,6 @@ def register(
 
     def decorate(energy: Class) -> Class:
         _check(name, energy)
-        _hide_hints(energy)
         for trait, value in traits.items():
             found = getattr(energy, trait, value)
             if found != value:
@@ -133,21 +131,6 @@ def _check(name: str, energy: Any) -> None:
         energy.__qualname__,
     ):
         raise ValueError(f"{name!r} is the name of {known.__name__}: take another.")
-
-
-def _hide_hints(energy: type) -> None:
-    """Have numba see the methods that it compiles without their type hints.
-
-    It takes a method only if its parameters, hints included, are those of the function
-    that kernels call in its place, which has none.
-    """
-    for name in COMPILED:
-        method = getattr(energy, name)
-        plain = [
-            parameter.replace(annotation=inspect.Parameter.empty)
-            for parameter in inspect.signature(method).parameters.values()
-        ]
-        method.__signature__ = inspect.Signature(plain)
 
 
 def resolve(likelihood: str | Energy, **parameters: float) -> Energy:

@@ -197,7 +197,7 @@ def memories_for(energy, dtype, n_features=3):
 
 def of_all(function, memories, squared, n_hidden):
     """A function of the energy, of each row and memory."""
-    scaled = float(memories.beta) * squared
+    scaled = memories.beta.astype(float) * squared
     n_seen = float(memories.dimension) - n_hidden
     return np.array(
         [

@@ -1,5 +1,8 @@
 """Energies in kernels: numba chooses the code to compile by the type of the energy.
 
+The functions of an energy may have type hints, which a strict check of signatures would
+refuse.
+
 A kernel calls `log_kernel` and `weight` of the energy in its `Memories`, and is
 compiled with that energy only.
 """
@@ -23,12 +26,12 @@ def weight(self, scaled, n_seen, n_hidden):
     return self.weight(scaled, n_seen, n_hidden)
 
 
-@overload(log_kernel, jit_options=CHOSEN)
+@overload(log_kernel, jit_options=CHOSEN, strict=False)
 def _log_kernel(self, scaled, n_seen, n_hidden):
     return self.instance_class.log_kernel
 
 
-@overload(weight, jit_options=CHOSEN)
+@overload(weight, jit_options=CHOSEN, strict=False)
 def _weight(self, scaled, n_seen, n_hidden):
     return self.instance_class.weight
 

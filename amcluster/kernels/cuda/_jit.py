@@ -67,7 +67,7 @@ def _simulated_part(function):
     return function
 
 
-def _simulated_overload(function):
+def _simulated_overload(function, **options):
     return lambda choice: choice
 
 

@@ -24,12 +24,12 @@ def weighs(self):
     return not isinstance(self, Gaussian)
 
 
-@overload(log_kernel)
+@overload(log_kernel, strict=False)
 def _log_kernel(self, scaled, n_seen, n_hidden):
     return self.instance_class.log_kernel
 
 
-@overload(weight)
+@overload(weight, strict=False)
 def _weight(self, scaled, n_seen, n_hidden):
     return self.instance_class.weight
 
