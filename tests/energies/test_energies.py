@@ -309,7 +309,7 @@ def test_states_move_to_the_weighted_mean(name):
     np.testing.assert_allclose(states, expected, atol=1e-9)
     kernels.trajectory(X, memories, dynamics, path)
     np.testing.assert_allclose(path[:, 1], expected, atol=1e-9)
-    kernels.retrieve(X, memories, dynamics._replace(holes=True), states)
+    kernels.retrieve(X, memories, dynamics._replace(missing=True), states)
     np.testing.assert_allclose(states, expected, atol=1e-9)
 
 
