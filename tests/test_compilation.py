@@ -30,12 +30,12 @@ def watched(self, sig, target_context):
 _cache.KernelCache.load_overload = watched
 warnings.simplefilter("ignore")
 MODELS = [
-    amcluster.CLAMClusterer(3, max_iter=5),
-    amcluster.CLAMClusterer(6, weights="learned", init="random", max_iter=5),
+    amcluster.CLAMClusterer(3, n_init=1, max_iter=2),
+    amcluster.CLAMClusterer(6, weights="learned", init="random", max_iter=2),
     amcluster.CLAMClusterer(3, solver="adam", batch_size=9, max_iter=2),
-    amcluster.CLAMELBOClusterer(3),
+    amcluster.CLAMELBOClusterer(3, n_init=1, max_iter=3),
     amcluster.CLAMELBOClusterer(2, likelihood="student_t", weights="uniform"),
-    amcluster.CLAMELBOClusterer(3, metric="learned", beta=0.5),
+    amcluster.CLAMELBOClusterer(3, metric="learned", beta=0.5, max_iter=3),
     amcluster.CRPAssociativeClusterer(),
     amcluster.CRPAssociativeClusterer(metric="euclidean", discount=0.3),
     amcluster.CRPAssociativeClusterer(assignment="hard", metric="euclidean"),

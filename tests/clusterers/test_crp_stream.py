@@ -21,7 +21,7 @@ from .crp import fit, forms
 @forms
 @pytest.mark.parametrize("n_batches", [1, 20])
 def test_a_stream_finds_the_same_memories(form, n_batches):
-    X, y = clear_blobs(6, 3, 2000)
+    X, y = clear_blobs(6, 3, 1200)
     crp = CRPAssociativeClusterer(random_state=0, **form)
     for batch in np.array_split(X, n_batches):
         crp.partial_fit(batch)
@@ -208,8 +208,7 @@ def test_copies_in_a_stream_are_weights():
         np.testing.assert_array_equal(weighted.counts_, copies.counts_)
 
 
-@pytest.mark.parametrize("assignment", ["soft", "hard"])
-@pytest.mark.parametrize("discount", [0.0, 0.3])
+@pytest.mark.parametrize(("assignment", "discount"), [("soft", 0.3), ("hard", 0.0)])
 @pytest.mark.parametrize("decay", [0.9, 0.5, 1e-300])
 def test_all_may_be_forgotten(assignment, discount, decay):
     """decay ** n underflows; what comes then is as if it came first."""
@@ -342,6 +341,7 @@ STREAM_VARIANTS = st.fixed_dictionaries(
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @given(streams(), STREAM_VARIANTS, st.floats(0, 1, exclude_min=True))
+@settings(max_examples=15)
 def test_a_stream_leaves_a_finite_model(stream, variant, decay):
     X, _, sizes = stream
     crp = CRPAssociativeClusterer(random_state=0, decay=decay, **variant)
@@ -360,7 +360,7 @@ def test_a_stream_leaves_a_finite_model(stream, variant, decay):
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @given(streams(n_rows=2000), st.sampled_from([1.0, 0.5 ** (1 / 1000)]))
-@settings(max_examples=15)
+@settings(max_examples=8)
 def test_a_stream_finds_clear_blobs_whatever_its_start(stream, decay):
     X, y, sizes = stream
     crp = CRPAssociativeClusterer(random_state=0, decay=decay)

@@ -364,7 +364,7 @@ def far_apart(distance, offset=0.0, holes=False):
 
 
 @pytest.mark.parametrize("holes", [False, True])
-@pytest.mark.parametrize("distance", [1e2, 1e4, 1e6])
+@pytest.mark.parametrize("distance", [1e2, 1e6])
 @models
 def test_groups_far_apart_in_float32_are_those_of_float64(name, distance, holes):
     X = far_apart(distance, holes=holes)

@@ -149,7 +149,7 @@ def test_leaps_lead_where_em_goes_in_fewer_iterations(shared, name):
     start = Mixture(rows.values[:3].astype(float), np.full(3, 1 / 3), spread)
 
     plain, values = start, []
-    for _ in range(5000):
+    for _ in range(3000):
         expected = free_energy.expectation(plain)
         values.append(expected.free_energy)
         plain = free_energy.maximisation(plain, expected)

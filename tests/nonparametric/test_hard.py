@@ -64,7 +64,7 @@ def value(rows, labels, model, beta):
 
 @pytest.mark.parametrize(("alpha", "d"), [(1.5, 0.0), (0.5, 0.4), (-0.2, 0.5)])
 def test_expected_number_of_tables(alpha, d):
-    total, n_runs = 40, 3000
+    total, n_runs = 40, 1000
     prior, rng = ChineseRestaurant(alpha, d), np.random.default_rng(0)
     found = np.empty(n_runs)
     for run in range(n_runs):
