@@ -132,7 +132,6 @@ class Network(NamedTuple):
                 for t in range(n_steps + 1)
             ]
             path = np.stack(states, axis=1)
-        path[:, 0] = np.where(np.isnan(rows.values), path[:, 0], rows.values)
         return path
 
     def _points(self, states, rows, left):

@@ -153,9 +153,10 @@ class AnswersMixin(TransformerMixin):
         .. [1] Schaeffer et al. "Associative Memory Under the Probabilistic Lens:
            Improved Transformers & Dynamic Memory Creation", 2023.
         """
+        X, missing = self._checked(X)
         landscape = self._landscape()
         evidence = landscape.asked(
-            *self._checked(X), lambda rows, network: rows.log_evidence(network)
+            X, missing, lambda rows, network: rows.log_evidence(network)
         )
         return evidence / evidence.dtype.type(-landscape.memories.reference_beta)
 
@@ -186,8 +187,9 @@ class AnswersMixin(TransformerMixin):
         check_step_size(step_size)
         if n_steps is not None:
             check_number(n_steps, "n_steps", Integral, min_val=0)
-        X, missing, _ = self._as_given(X)
+        X, missing, far = self._as_given(X)
         network = self._landscape()
+        X = self._within_reach(X, network) if far else X
         if n_steps is not None:
             return network.asked(
                 X,
@@ -221,10 +223,15 @@ class AnswersMixin(TransformerMixin):
         """
         check_step_size(step_size)
         check_number(n_steps, "n_steps", Integral, min_val=0)
-        X, missing, _ = self._as_given(X)
-        return self._landscape().asked(
-            X, missing, lambda rows, here: here.paths(rows, int(n_steps), step_size)
+        X, missing, far = self._as_given(X)
+        network = self._landscape()
+        states = network.asked(
+            self._within_reach(X, network) if far else X,
+            missing,
+            lambda rows, here: here.paths(rows, int(n_steps), step_size),
         )
+        states[:, 0] = np.where(np.isnan(X), states[:, 0], X)
+        return states
 
     def complete(self, X: ArrayLike) -> Floats:
         """Fill the missing values of rows in.
@@ -295,6 +302,10 @@ class AnswersMixin(TransformerMixin):
         middle = self.cluster_centers_.mean(axis=0, dtype=np.float64)
         ends = [(middle + sign * reach_of(X)).astype(X.dtype) for sign in (-1, 1)]
         return X.clip(*ends)
+
+    def _within_reach(self, X: Floats, network: Network) -> Floats:
+        """The same if coordinates of the metric could not be numbers else."""
+        return X if network.metric is None else self._nearer(X)
 
     def _distances(self, X: Floats) -> Floats:
         between = nan_euclidean_distances if has_missing(X) else cdist

@@ -35,7 +35,8 @@ class BaseMeasureMixin(AnswersMixin):
         novelty : ndarray of shape (n_samples,)
             In [0, 1].
         """
-        return self._landscape().asked(*self._checked(X), new_part)
+        X, missing = self._checked(X)
+        return self._landscape().asked(X, missing, new_part)
 
     def score_samples(self, X: ArrayLike) -> Floats:
         """Log density of each row: that of the next row, given all learned from.
