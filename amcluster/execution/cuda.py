@@ -14,6 +14,7 @@ from numba import config, cuda
 from scipy.linalg import solve_triangular
 
 from ..kernels import target
+from .sums import merged
 
 # Fraction of the free memory that arrays may take. The rest is for intermediate results
 # of kernels and for the buffers of a stream.
@@ -58,10 +59,7 @@ class CUDA:
         for block, rows in self._blocks(X, out):
             slices = (array[block] for array in out)
             sums = kernel(rows, weights[block], memories, *settings, *slices)
-            if totals is None:
-                totals = list(sums)
-            else:
-                totals = [a + b for a, b in zip(totals, sums, strict=True)]
+            totals = sums if totals is None else merged(totals, sums)
         return totals
 
     def empty(self, shape, dtype=float):

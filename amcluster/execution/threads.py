@@ -7,7 +7,7 @@ a result.
 
 import os
 import sys
-from functools import cache
+from functools import cache, reduce
 from threading import Lock, Thread
 
 import joblib
@@ -15,6 +15,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from ..kernels import plain
+from .sums import merged
 
 # One unit of work is one feature of one row compared with one memory, which takes about
 # a thirtieth of a nanosecond. A block is large enough to hide the cost of calling a
@@ -147,11 +148,7 @@ def sum_over(kernel, X, weights, memories, *settings, out=(), passes=1):
         _put_back(slices, rows, out)
         return sums
 
-    results = iter(_run(run, len(X), memories.centers.shape, passes))
-    totals = list(next(results))
-    for partial in results:
-        totals = [total + part for total, part in zip(totals, partial, strict=True)]
-    return totals
+    return reduce(merged, _run(run, len(X), memories.centers.shape, passes))
 
 
 def _block(array, rows):
