@@ -31,8 +31,9 @@ from ..execution.select import device_named
 from ..execution.threads import blas_in_one_thread
 from ..kernels import Memories
 from ..network import Network
-from ..rows.distinct import DistinctRows, distinct_rows
-from ..rows.missing import has_missing
+from ..rows.distinct import distinct_rows
+from ..rows.kinds import as_one_kind
+from ..rows.weighted import WeightedRows
 from ..spaces.metric import LearnedMetric
 from .answers import AnswersMixin
 from .callbacks import CallbackSupportMixin, Task, with_callbacks
@@ -88,7 +89,7 @@ class AssociativeClusterer(
     def _learn(
         self,
         X: Floats,
-        rows: DistinctRows,
+        rows: WeightedRows,
         random_state: np.random.RandomState,
         task: Task,
     ) -> Learned:
@@ -191,20 +192,23 @@ class AssociativeClusterer(
         The device may have X already.
         """
         network, counts = self._network()._replace(device=device), weights > 0
-        missing = has_missing(X)
+        rows = as_one_kind(X)
 
         # What does not count may be anywhere.
         reached = X if counts.all() else self._nearer(X)
         self.labels_ = labels = network.asked(
-            reached, missing, lambda rows, network: rows.labels(network)
+            reached, rows.has_missing, lambda rows, network: rows.labels(network)
         )
         if not counts.all():
-            X, weights, labels = X[counts], weights[counts], self.labels_[counts]
+            rows = rows._replace(values=X[counts])
+            weights, labels = weights[counts], self.labels_[counts]
         memories = network.memories.astype(X.dtype)
-        if missing:
-            X = np.where(np.isnan(X), memories.centers[labels], X)
         (inertia,) = device.sum_over(
-            device.kernels.squared_error, X, weights, memories, out=(labels,)
+            device.kernels.squared_error,
+            rows.without_missing(memories.centers, labels),
+            weights,
+            memories,
+            out=(labels,),
         )
         self.inertia_ = float(inertia)
 
@@ -312,7 +316,7 @@ class AssociativeClusterer(
             print(f"Start {start + 1}, iteration {iteration}: {what}")
 
 
-def sharpness(rows: DistinctRows, attributes: dict[str, Any]) -> float:
+def sharpness(rows: WeightedRows, attributes: dict[str, Any]) -> float:
     """The variance of rows in units of that about their memories.
 
     In the mean over features, or, in a learned metric, the largest of one feature,
@@ -326,7 +330,7 @@ def sharpness(rows: DistinctRows, attributes: dict[str, Any]) -> float:
     )
 
 
-def warn_of_rounding(rows: DistinctRows, mean_square: float) -> None:
+def warn_of_rounding(rows: WeightedRows, mean_square: float) -> None:
     """Say so if rows are no farther from their memories than numbers from the next."""
     values = rows.values + rows.offset
     largest = np.maximum(np.nanmax(values, axis=0), -np.nanmin(values, axis=0))

@@ -10,7 +10,7 @@ from sklearn.utils import check_array
 from .._typing import Floats
 from ..checks import check_choice, check_number, moderate, shown
 from ..learning.seeding import Partition, partition_rows, random_rows, seed
-from ..rows.distinct import DistinctRows
+from ..rows.weighted import WeightedRows
 from .base import AssociativeClusterer
 
 INITS = ("k-means++", "random")
@@ -73,7 +73,7 @@ class SeededClusterer(AssociativeClusterer):
         return is_word(self.n_init, "auto")
 
     def _first_partition(
-        self, X: Floats, rows: DistinctRows, random_state: np.random.RandomState
+        self, X: Floats, rows: WeightedRows, random_state: np.random.RandomState
     ) -> Partition:
         """Rows given to the memories that learning starts with."""
         return partition_rows(rows, self._first_centers(X, rows, random_state))
@@ -81,7 +81,7 @@ class SeededClusterer(AssociativeClusterer):
     def _first_centers(
         self,
         X: Floats,
-        rows: DistinctRows,
+        rows: WeightedRows,
         random_state: np.random.RandomState,
         trim: float = 0.0,
     ) -> Floats:
@@ -117,7 +117,7 @@ class SeededClusterer(AssociativeClusterer):
         return rows.place(centers)
 
 
-def variance_about(rows: DistinctRows, partition: Partition) -> tuple[float, float]:
+def variance_about(rows: WeightedRows, partition: Partition) -> tuple[float, float]:
     """Mean variance of a feature about the centers, and the least that is resolved."""
     n_features = rows.values.shape[1]
     part = partition.weights.sum() / rows.total_weight  # not left out

@@ -12,7 +12,7 @@ from ..kernels import Memories
 from ..learning.reconstruction import Reconstruction, feature_folds
 from ..learning.seeding import Partition
 from ..learning.solvers import Best, adam, lbfgs
-from ..rows.distinct import DistinctRows
+from ..rows.weighted import WeightedRows
 from .answers import check_step_size
 from .base import Learned, fitted_attributes
 from .callbacks import Iterations, Task
@@ -245,7 +245,7 @@ class CLAMClusterer(SeededClusterer):
     def _learn(
         self,
         X: Floats,
-        rows: DistinctRows,
+        rows: WeightedRows,
         random_state: np.random.RandomState,
         task: Task,
     ) -> Learned:
@@ -267,7 +267,7 @@ class CLAMClusterer(SeededClusterer):
         return Learned(self._attributes(best.loss, best.theta), history)
 
     def _loss(
-        self, rows: DistinctRows, partition: Partition, hidden: list[np.ndarray]
+        self, rows: WeightedRows, partition: Partition, hidden: list[np.ndarray]
     ) -> Reconstruction:
         """The loss to descend, which knows where it starts."""
         beta = self.beta

@@ -18,7 +18,7 @@ from ..checks import (
     check_state,
 )
 from ..kernels import Memories
-from ..nonparametric.coordinates import coordinates, filled_rows
+from ..nonparametric.coordinates import filled_rows
 from ..nonparametric.dissolving import dissolve
 from ..nonparametric.hard import Collapsed, first_numbers, lower
 from ..nonparametric.model import ChineseRestaurant, Grown, Nonparametric, Outcome
@@ -27,7 +27,7 @@ from ..nonparametric.soft import SoftObjective, coarsen, filled_by_path, path_ro
 from ..nonparametric.stream import (
     spreads,
 )
-from ..rows.distinct import DistinctRows
+from ..rows.weighted import WeightedRows
 from ..rows.weights import READINGS, Weighing
 from .base import (
     AssociativeClusterer,
@@ -372,7 +372,7 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
     def _learn(
         self,
         X: Floats,
-        rows: DistinctRows,
+        rows: WeightedRows,
         random_state: np.random.RandomState,
         task: Task,
     ) -> Learned:
@@ -387,8 +387,8 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
         rows = filled_rows(rows)
         sample = path_rows(rows, random_state)
         prepared = prepare(sample, random_state, self.metric == "learned")
-        rows = coordinates(rows, prepared.coordinates)
-        sample = coordinates(sample, prepared.coordinates)
+        rows = rows.in_coordinates(prepared.coordinates)
+        sample = sample.in_coordinates(prepared.coordinates)
         model, soft = self._first_model(prepared), self.assignment == "soft"
         if not soft:
             rows = filled_by_path(rows, sample, model, float(self.tol), random_state)
@@ -433,7 +433,7 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
             objective = SoftObjective(sample, model, float(self.tol))
             grow = partial(coarsen, objective, random_state)
             return [grow] * self._n_repeats()
-        rows = rows._replace(values=rows.values.astype(np.float64))
+        rows = rows.with_values(rows.values.astype(np.float64))
         squares = rows.weights @ np.square(rows.values).sum(axis=1)
         collapsed = Collapsed(model, rows.total_weight, squares, rows.seen_weight)
         grow = partial(

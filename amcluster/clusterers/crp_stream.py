@@ -160,7 +160,8 @@ class StreamMixin(AssociativeClusterer):
         grown = decayed(Grown(centers, self.counts_, self.beta_), factor, self.discount)
         if near.any():
             batch = distinct_rows(X[near], weights[near])
-            batch = about(batch, base_mean, metric)._replace(device=self._device())
+            batch = batch._replace(device=self._device())
+            batch = about(batch, base_mean, metric)
             by_flow = self.creation == "flow"
             random_state = generator_of(self.random_state)
             seated = follow(batch, grown, self._model(), by_flow, random_state)
@@ -185,9 +186,8 @@ class StreamMixin(AssociativeClusterer):
             return
         order = np.argsort(weights)  # sums are then the same in any order of rows
         X, weights = X[order], weights[order]
-        network, missing = self._network(), has_missing(X)
-        of_rows = network.asked(
-            self._nearer(X), missing, lambda rows, network: rows.labels(network)
+        of_rows = self._network().asked(
+            self._nearer(X), has_missing(X), lambda rows, network: rows.labels(network)
         )
         counts = self.counts_ + np.bincount(of_rows, weights, len(self.counts_))
         centers, dtype = self.cluster_centers_, self.cluster_centers_.dtype

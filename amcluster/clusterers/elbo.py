@@ -23,11 +23,12 @@ from .._typing import (
 )
 from ..checks import check_choice, check_number
 from ..energies import resolve
-from ..learning.em import FreeEnergy, Mixture, in_reach, lower
-from ..learning.missing import FreeEnergyWithMissing, roughly_filled
+from ..learning.em import Mixture, in_reach, lower
+from ..learning.kinds import free_energy_of
+from ..learning.missing import roughly_filled
 from ..learning.seeding import Partition, partition_rows
 from ..network import Network
-from ..rows.distinct import DistinctRows
+from ..rows.weighted import WeightedRows
 from ..spaces.covariance import Isotropic, Shared, first_shared, span, within_units
 from ..spaces.metric import column_units
 from .base import Learned, fitted_attributes
@@ -298,7 +299,7 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
     def _learn(
         self,
         X: Floats,
-        rows: DistinctRows,
+        rows: WeightedRows,
         random_state: np.random.RandomState,
         task: Task,
     ) -> Learned:
@@ -308,9 +309,8 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
         whole = rows
         if self.metric == "learned":
             units, _ = column_units(rows.values, rows.weights, rows.offset)
-            whole = rows = rows.in_units(units)
-            if rows.has_missing:
-                whole = roughly_filled(rows)
+            rows = rows.in_units(units)
+            whole = roughly_filled(rows)
         seeds = [
             # Half of the starts see missing values filled in, half do not.
             (self._first_centers(X, rows if start % 2 else whole, random_state, t), t)
@@ -320,7 +320,8 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
             within = within_units(whole, _best_partition(whole, seeds))
             rows, whole = rows.in_units(within), whole.in_units(within)
             seeds = [(centers / within, trim) for centers, trim in seeds]
-        seen, basis = (whole, None) if rows.has_missing else self._in_span(rows)
+        rows, basis = self._in_span(rows)
+        seen = whole if basis is None else rows
         prior = self._prior(whole, seen, basis, seeds)
         mixtures = (
             self._first_mixture(
@@ -333,7 +334,7 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
         settled = [inf]  # the free energies of starts that have settled
         return best_of(
             mixtures,
-            partial(self._descend, rows if rows.has_missing else seen, basis, settled),
+            partial(self._descend, rows, basis, settled),
             lambda one, best: best.history[-1] - one.history[-1] > least_gain,
             lambda learned: learned.attributes,
             task,
@@ -342,15 +343,14 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
 
     def _descend(
         self,
-        rows: DistinctRows,
+        rows: WeightedRows,
         basis: Floats | None,
         settled: list[float],
         start: int,
         mixture: Mixture,
         iterations: Iterations,
     ) -> Learned:
-        kind = FreeEnergyWithMissing if rows.has_missing else FreeEnergy
-        free_energy = kind(
+        free_energy = free_energy_of(
             rows,
             self._likelihood(),
             len(rows.offset),
@@ -376,18 +376,19 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
         settled.append(value)
         return Learned(_attributes(mixture, basis, rows), np.array(history))
 
-    def _in_span(self, rows: DistinctRows) -> tuple[DistinctRows, Floats | None]:
+    def _in_span(self, rows: WeightedRows) -> tuple[WeightedRows, Floats | None]:
         """The rows as EM sees them, and the basis of their span if it is needed."""
-        basis = span(rows.values) if self.metric == "learned" else None
-        if basis is None:
+        few = rows.spans_fewer_than(len(rows.offset)) and self.metric == "learned"
+        if not few:
             return rows, None
+        basis = span(rows.values)
         values = np.ascontiguousarray(rows.values @ basis, rows.values.dtype)
-        return rows._replace(values=values), basis
+        return rows.with_values(values), basis
 
     def _prior(
         self,
-        rows: DistinctRows,
-        seen: DistinctRows,
+        rows: WeightedRows,
+        seen: WeightedRows,
         basis: Floats | None,
         seeds: Seeds,
     ) -> Any:
@@ -403,8 +404,8 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
 
     def _first_mixture(
         self,
-        rows: DistinctRows,
-        seen: DistinctRows,
+        rows: WeightedRows,
+        seen: WeightedRows,
         basis: Floats | None,
         partition: Partition,
         prior: Any,
@@ -435,14 +436,14 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
         return resolve(self.likelihood, nu=float(self.nu))
 
 
-def _best_partition(rows: DistinctRows, seeds: Seeds) -> Partition:
+def _best_partition(rows: WeightedRows, seeds: Seeds) -> Partition:
     """The one of least inertia, of those that seeds make."""
     partitions = (partition_rows(rows, *seed) for seed in seeds)
     return min(partitions, key=lambda partition: partition.inertia)
 
 
 def _attributes(
-    mixture: Mixture, basis: Floats | None, rows: DistinctRows
+    mixture: Mixture, basis: Floats | None, rows: WeightedRows
 ) -> dict[str, Any]:
     """What the estimator keeps of a mixture of rows."""
     centers, weights, spread = mixture

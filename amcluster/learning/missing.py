@@ -27,13 +27,17 @@ def roughly_filled(rows):
     """Rows whose missing values are filled by one memory with a learned metric.
 
     Well enough to seek first memories in them: the rest of a row says something of what
-    is hidden.
+    is hidden. Complete rows are left as they are.
     """
+    return rows.filled(_filled_by_one)
+
+
+def _filled_by_one(rows):
     units, _ = column_units(rows.values, rows.weights, rows.offset)
-    return rows.with_values(_roughly_filled(rows.in_units(units)) * units)
+    return rows.with_values(_values_filled_by_one(rows.in_units(units)) * units)
 
 
-def _roughly_filled(rows):
+def _values_filled_by_one(rows):
     """The values of rows in units of their deviations, missing ones filled in."""
     sample = rows.spread_out(FILLING_ROWS)
     whole = sample.with_values(np.nan_to_num(sample.values))

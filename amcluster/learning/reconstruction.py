@@ -3,7 +3,6 @@
 import numpy as np
 
 from ..kernels import Dynamics
-from ..rows.missing import marginal_logits
 
 
 def feature_folds(n_features, mask_fraction, random_state):
@@ -111,21 +110,11 @@ class Reconstruction:
 
     def at_posterior_means(self, theta):
         """The vector with each center at the mean of the rows under its posteriors."""
-        values, weights, device = self.rows.values, self.rows.weights, self.rows.device
-        memories, kernel = self.unpack(theta), device.kernels.expectation
-        if self.rows.has_missing:
-            kernel = device.kernels.seen_expectation
-        _, _, pulls, sums, _ = device.sum_over(
-            kernel,
-            values,
-            weights,
-            memories,
-            out=(device.empty(len(values)),),
-            passes=4,
-        )
-        pulls = pulls.reshape(len(pulls), -1)
-        means = sums / np.where(pulls > 0, pulls, 1.0)
-        moved = np.where(pulls > 0, means, memories.centers) / self.length
+        memories = self.unpack(theta)
+        statistics = self.rows.expectation(memories)
+        irls = statistics.irls.reshape(len(statistics.irls), -1)
+        means = statistics.sums / np.where(irls > 0, irls, 1.0)
+        moved = np.where(irls > 0, means, memories.centers) / self.length
         return np.concatenate([moved.ravel(), theta[moved.size :]])
 
     def minibatch_gradient(self, theta, batch, mask):
@@ -137,13 +126,7 @@ class Reconstruction:
 
     def n_alive(self, theta):
         """Number of memories that are the label of some row."""
-        values, device = self.rows.values, self.rows.device
-        memories = self.unpack(theta)
-        if self.rows.has_missing:
-            logits, _ = marginal_logits(device, values, memories)
-            return np.count_nonzero(np.bincount(logits.argmax(axis=1)))
-        labels = np.empty(len(values), np.intp)
-        device.rows_of(device.kernels.label, values, memories, out=(labels,))
+        labels = self.rows.labels(self.unpack(theta))
         return np.count_nonzero(np.bincount(labels))
 
     def _sums(self, theta, values, weights, dynamics):

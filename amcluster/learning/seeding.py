@@ -97,7 +97,7 @@ def random_rows(rows, n_clusters, random_state):
     for uniform in random_state.uniform(size=n_clusters)[: len(mass)]:
         drawn.append(draw(mass, uniform))
         mass[drawn[-1]] = 0.0
-    return np.resize(_centers(rows, drawn), (n_clusters, rows.values.shape[1]))
+    return np.resize(rows.centers(drawn), (n_clusters, rows.values.shape[1]))
 
 
 def k_means_plus_plus(rows, n_clusters, random_state):
@@ -108,7 +108,7 @@ def k_means_plus_plus(rows, n_clusters, random_state):
     """
     values, weights = rows.values, rows.weights
     closest, seeds = np.full(len(values), inf, values.dtype), []
-    candidates = _centers(rows, [draw(weights, random_state.uniform())])
+    candidates = rows.centers([draw(weights, random_state.uniform())])
     while True:
         nearer = rows.device.empty((len(values), len(candidates)), values.dtype)
         (potentials,) = rows.device.sum_over(
@@ -148,8 +148,7 @@ def partition_rows(rows, centers, trim=0.0):
     if trim:
         weights = _without_farthest(weights, np.asarray(out[1]), trim)
         counts, sums, inertia, seen = sums_of(weights)
-    if not rows.has_missing:
-        seen = counts[:, None]
+    seen = rows.weights_of_means(counts, seen)
     return Partition(trim, weights, centers, counts, sums, seen, inertia.sum(), *out)
 
 
@@ -230,18 +229,12 @@ def _swap(rows, partition, random_state, at_random):
 def _candidates(rows, mass, n_clusters, random_state):
     # In canonical order, so that ties between candidates go to the first row.
     uniforms = random_state.uniform(size=_n_candidates(n_clusters))
-    return _centers(rows, np.sort(draw(mass, uniforms)))
+    return rows.centers(np.sort(draw(mass, uniforms)))
 
 
 def _n_candidates(n_clusters):
     """How many are compared for each seed: so many passes do all seeds cost."""
     return 2 + int(log(n_clusters))
-
-
-def _centers(rows, numbers):
-    """Rows as centers; what is missing is put at the mean of the data."""
-    centers = rows.values[numbers]
-    return np.nan_to_num(centers) if rows.has_missing else centers
 
 
 def _means(rows, partition):
@@ -256,7 +249,7 @@ def _means(rows, partition):
     if len(empty):
         kept = np.where(partition.weights > 0, np.asarray(partition.first), -1)
         farthest = np.argsort(-kept, kind="stable")
-        centers[empty] = _centers(rows, np.resize(farthest, len(empty)))
+        centers[empty] = rows.centers(np.resize(farthest, len(empty)))
     return centers
 
 

@@ -13,7 +13,6 @@ from numpy.linalg import LinAlgError
 from ..energies import Gaussian
 from ..learning.em import FreeEnergy, Mixture
 from ..learning.seeding import draw_evenly, k_means
-from ..rows.distinct import DistinctRows
 from ..spaces.covariance import first_shared
 from .model import Grown
 from .soft import merge_nearest, most_memories, some_pairs
@@ -33,7 +32,7 @@ def noise_deviations(rows, random_state):
 
     Parameters
     ----------
-    rows : DistinctRows or RowsWithMissing
+    rows : DistinctRows or FilledRows
         Centred, with columns in units of their own deviations.
     random_state : RandomState
 
@@ -78,7 +77,7 @@ def _start(rows, random_state):
 
     Missing values are filled: to integrate them out in each step takes minutes.
     """
-    rows = DistinctRows(rows.values, rows.weights, rows.offset, device=rows.device)
+    rows = rows.whole
     n_features = rows.values.shape[1]
     n_memories = most_memories(rows.total_weight, len(rows.values))
     partition = k_means(rows, n_memories, random_state)

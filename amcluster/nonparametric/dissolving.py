@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from .coordinates import expectation, labels
 from .model import Grown
 
 
@@ -14,7 +13,7 @@ def dissolve(rows, grown, model, min_size, soft):
 
     Parameters
     ----------
-    rows : DistinctRows or RowsWithMissing
+    rows : DistinctRows or FilledRows
     grown : Grown
     model : Nonparametric
     min_size : float
@@ -31,12 +30,12 @@ def dissolve(rows, grown, model, min_size, soft):
         kept = np.arange(len(sizes)) != sizes.argmin()
         grown = Grown(grown.centers[kept], grown.counts[kept], grown.beta)
         sizes = _sizes(rows, grown, model)
-        counts = expectation(rows, model.memories(grown))[1] if soft else sizes
+        counts = rows.expectation(model.memories(grown)).counts if soft else sizes
         grown = grown._replace(counts=counts)
     return grown
 
 
 def _sizes(rows, grown, model):
-    of_rows = labels(rows, model.memories(grown))
+    of_rows = rows.labels(model.memories(grown))
     sizes = np.bincount(of_rows, rows.weights, len(grown.counts))
     return np.where(grown.counts > model.restaurant.discount, sizes, 0.0)

@@ -13,7 +13,6 @@ from scipy.optimize import minimize_scalar
 
 from ..kernels import target
 from ..learning.seeding import k_means
-from ..rows.distinct import DistinctRows
 from .model import Grown, Outcome
 from .soft import most_memories
 
@@ -220,7 +219,7 @@ def lower(collapsed, rows, random_state, n_memories, watch, *, by_flow, max_iter
     Parameters
     ----------
     collapsed : Collapsed
-    rows : DistinctRows
+    rows : DistinctRows or FilledRows
         In float64.
     random_state : RandomState
     n_memories : int
@@ -240,7 +239,7 @@ def lower(collapsed, rows, random_state, n_memories, watch, *, by_flow, max_iter
     -------
     Outcome
     """
-    labels = k_means(rows, n_memories, random_state).labels.astype(np.int64)
+    labels = k_means(rows.whole, n_memories, random_state).labels.astype(np.int64)
     labels, tables = _recount(rows, labels)
     beta = collapsed.restricted_beta(tables)
     run = Run([_loss(collapsed, tables, beta)], labels, tables, beta)
@@ -356,9 +355,7 @@ def _halves(rows, inside, random_state):
     """The rows of one memory and a partition of them in two; None if they are equal."""
     if len(inside) < 2:
         return None
-    part = DistinctRows(
-        rows.values[inside], rows.weights[inside], rows.offset, device=rows.device
-    )
+    part = rows.whole.drawn(inside, rows.weights[inside])
     partition = k_means(part, 2, random_state)
     return (part, partition.labels) if partition.counts.all() else None
 

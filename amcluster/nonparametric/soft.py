@@ -13,7 +13,6 @@ from scipy.special import gammaln
 
 from ..kernels import Memories
 from ..learning.seeding import draw_evenly, k_means
-from .coordinates import RowsWithMissing, expectation
 from .model import Grown, Outcome
 
 # The first level has this many rows a memory, or fewer memories: 2 * sqrt(rows).
@@ -53,7 +52,7 @@ class SoftObjective:
 
     Parameters
     ----------
-    rows : DistinctRows or RowsWithMissing
+    rows : DistinctRows or FilledRows
     model : Nonparametric
     tol : float
         See `settle`.
@@ -81,26 +80,26 @@ class SoftObjective:
         evidence = -np.inf
         for _ in range(n_steps):
             before = evidence
-            evidence, counts, sums, squares = self._expectation(grown)
-            evidence += self._log_normaliser(grown.beta)
+            statistics = self._expectation(grown)
+            evidence = statistics.evidence + self._log_normaliser(grown.beta)
             if abs(evidence - before) <= least_gain:
                 break
-            alive = counts >= min(least, counts.max())
-            counts = counts[alive]
-            centers = sums[alive] / counts[:, None]
+            alive = statistics.counts >= min(least, statistics.counts.max())
+            counts = statistics.counts[alive]
+            centers = statistics.sums[alive] / counts[:, None]
             steps = np.square(centers - grown.centers[alive]).sum(axis=1)
-            scatter = squares - counts @ steps
+            scatter = statistics.squares - counts @ steps
             grown = Grown(centers, counts, self._beta(scatter, len(counts)))
         return grown
 
     def value(self, grown):
         """The objective, per row."""
         model, beta = self.model, grown.beta
-        evidence, counts, _, squares = self._expectation(grown)
-        joint = counts @ np.log(grown.counts / self.total)
-        joint -= model.tempering * beta * squares
-        entropy = evidence - joint
-        evidence += self._log_normaliser(beta)
+        statistics = self._expectation(grown)
+        joint = statistics.counts @ np.log(grown.counts / self.total)
+        joint -= model.tempering * beta * statistics.squares
+        entropy = statistics.evidence - joint
+        evidence = statistics.evidence + self._log_normaliser(beta)
         cost = self._cost(grown) / model.misfit
         return (cost + (1 - model.misfit) * entropy - evidence) / self.total
 
@@ -118,13 +117,13 @@ class SoftObjective:
         return model.effective_dimension / 2 * spread + sizes - tables
 
     def _expectation(self, grown):
-        """Log evidence without its normaliser, counts, sums, and squared distances."""
+        """The statistics of the rows; their evidence is without its normaliser."""
         memories = Memories(
             grown.centers,
             np.log(grown.counts / self.total),
             self.model.tempering * grown.beta,
         )
-        return expectation(self.rows, memories)
+        return self.rows.expectation(memories)
 
     def _log_normaliser(self, beta):
         return self.seen * self.model.effective_dimension / 2 * log(beta / np.pi)
@@ -164,7 +163,7 @@ def coarsen(objective, random_state, watch):
     """
     rows = objective.rows
     n_memories = most_memories(objective.total, len(rows.values))
-    partition = k_means(rows, n_memories, random_state)
+    partition = k_means(rows.whole, n_memories, random_state)
     levels, stopped = [], False
     start = objective.start(partition)
     for level in _levels(objective, start, stop=1, n_merges=some_pairs):
@@ -232,8 +231,10 @@ def filled_by_path(rows, sample, model, tol, random_state):
 
     Rows that are seated one after the other have to be complete.
     """
-    if not isinstance(rows, RowsWithMissing):
-        return rows
-    objective = SoftObjective(sample, model, tol)
-    path = coarsen(objective, random_state, watch=lambda *_: False)
-    return rows.filled_by(model.memories(path.grown))
+
+    def fill(rows):
+        objective = SoftObjective(sample, model, tol)
+        path = coarsen(objective, random_state, watch=lambda *_: False)
+        return rows.filled_by(model.memories(path.grown))
+
+    return rows.filled(fill)

@@ -12,10 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..network import Network
-from ..rows.distinct import DistinctRows
+from ..rows.complete import DistinctRows
 from ..rows.missing import Missing
 from ..spaces.metric import LearnedMetric
-from .coordinates import RowsWithMissing
 from .hard import Collapsed, Tables, merge_all, seat
 from .model import Grown
 from .soft import LEAST_COUNT, SoftObjective, coarsen
@@ -202,7 +201,7 @@ def follow(rows, grown, model, by_flow, random_state=None):
 
     Parameters
     ----------
-    rows : DistinctRows or RowsWithMissing
+    rows : DistinctRows or FilledRows
         About the base mean, in float64.
     grown : Grown
         Centers about the base mean.
@@ -216,10 +215,12 @@ def follow(rows, grown, model, by_flow, random_state=None):
     -------
     Seated
     """
-    if not isinstance(rows, RowsWithMissing):
-        return _seat(rows, grown, model, by_flow)
-    now = with_new_kinds(rows, grown, model, random_state)
-    return _seat(rows.filled_by(model.memories(now)), grown, model, by_flow)
+
+    def fill(rows):
+        now = with_new_kinds(rows, grown, model, random_state)
+        return rows.filled_by(model.memories(now))
+
+    return _seat(rows.filled(fill), grown, model, by_flow)
 
 
 def with_new_kinds(rows, grown, model, random_state):
@@ -274,31 +275,30 @@ def _seat(rows, grown, model, by_flow):
     outlying = squares > OUTLYING * 0.5 * model.n_features / grown.beta
     beta = grown.beta
     if model.beta is None:
-        telling = rows._replace(weights=np.where(outlying, 0.0, rows.weights))
-        beta = _followed_beta(telling, labels, old_names, grown, model)
+        weights = np.where(outlying, 0.0, rows.weights)
+        beta = _followed_beta(rows, weights, labels, old_names, grown, model)
     after = Grown(centers, tables.counts, beta)
     is_strange = outlying | (tables.members[labels] == 1)
     return Seated(*_without_forgotten(after, labels, old_names, model), is_strange)
 
 
-def _followed_beta(rows, labels, old_names, grown, model):
+def _followed_beta(rows, weights, labels, old_names, grown, model):
     """Inverse temperature for the scatter about the memories, old and new.
 
-    A row gives as many degrees of freedom as it has features, but the first of a new
-    memory none, and less where an old one is nearly forgotten.
+    A row gives as many degrees of freedom as it has features that are seen, but the
+    first of a new memory none, and less where an old one is nearly forgotten. Rows that
+    tell nothing have a weight of 0 here.
     """
     points = np.vstack([grown.centers, rows.values])
-    weights = np.append(grown.counts, rows.weights)
+    all_weights = np.append(grown.counts, weights)
     names = np.append(old_names, labels)
-    tables = Tables.count(DistinctRows(points, weights, None), names, names.max() + 1)
+    both = DistinctRows(points, all_weights, None)
+    tables = Tables.count(both, names, names.max() + 1)
     means = tables.sums / np.where(tables.counts > 0, tables.counts, 1)[:, None]
-    squares = weights @ np.square(points - means[names]).sum(axis=1)
+    squares = all_weights @ np.square(points - means[names]).sum(axis=1)
 
-    seen = rows.weights
-    if isinstance(rows, RowsWithMissing):
-        seen = seen * (~np.isnan(rows.features)).mean(axis=1)
     old_counts = np.bincount(old_names, grown.counts, len(means))
-    gained = np.bincount(labels, seen, len(means))
+    gained = np.bincount(labels, weights * rows.seen_part, len(means))
     gained = np.maximum(gained - np.maximum(1 - old_counts, 0), 0).sum()
 
     mean_square = 0.5 * model.n_features / grown.beta

@@ -1,1 +1,21 @@
-"""What rows are: distinct, in an order of their own, and weighted."""
+"""What rows are: of a kind, distinct, in an order of their own, and weighted.
+
+Rows come in kinds: complete, or with missing values. No caller asks which; it calls
+what every kind has. A new kind, of sparse rows or of rows on many machines, takes
+
+1. a file here, beside `complete` and `missing`, with two classes:
+
+   - rows of X, with the calls of `complete.Complete`: what a network says of them;
+   - distinct rows, with those of `complete.DistinctRows`: `WeightedRows` has what does
+     not depend on the kind. ``expectation(memories)`` returns `statistics.Statistics`,
+     which merge: rows in parts ask each of them, and merge what they say, in order;
+
+2. a line where kinds are told apart: `kinds.of_each_kind`, `kinds.as_one_kind` and
+   `distinct.distinct_rows`;
+
+3. an entry in `FREE_ENERGIES` of `amcluster.learning.kinds`, and a version of each
+   function that is `kinds.by_kind`, for what belongs to learning. What has none refuses
+   the kind by its name.
+
+``has_missing`` is for kernels, which are told whether to look for NaN.
+"""

@@ -1,10 +1,12 @@
-"""Rows in which every value is seen, as a network meets them."""
+"""Rows in which every value is seen: as a network meets them, and to learn from."""
 
 from typing import NamedTuple
 
 import numpy as np
 
 from .states import FreeStates
+from .statistics import Statistics
+from .weighted import WeightedRows
 
 
 class Complete(NamedTuple):
@@ -65,6 +67,10 @@ class Complete(NamedTuple):
         """States of the network that start at the rows."""
         return FreeStates(*network.in_coordinates(self.values), device=network.device)
 
+    def without_missing(self, centers, labels):
+        """The rows, of which nothing is missing."""
+        return self.values
+
     def _log_normaliser(self, network):
         memories = network.memories
         normaliser = memories.energy.log_normaliser(
@@ -78,3 +84,112 @@ class Complete(NamedTuple):
         kernel = getattr(device.kernels, kernel)
         device.rows_of(kernel, *network.in_coordinates(values), out=(out,))
         return out
+
+
+class DistinctRows(WeightedRows):
+    """Distinct rows without missing values: the calls of `DistinctRowsWithMissing`."""
+
+    has_missing = False
+
+    @property
+    def n_values(self):
+        """The weight of all values."""
+        return self.total_weight * self.values.shape[1]
+
+    @property
+    def seen_weight(self):
+        """The weight of all values, in rows."""
+        return self.total_weight
+
+    def mean_over_seen(self, numbers):
+        """Mean over rows of the sum of a number for each feature that is seen."""
+        return numbers.sum()
+
+    @property
+    def variances(self):
+        """Weighted mean square of each feature about the mean."""
+        squares = np.einsum(
+            "n,nd,nd->d", self.weights, self.values, self.values, dtype=np.float64
+        )
+        return squares / self.total_weight
+
+    @property
+    def total_variance(self):
+        """Weighted mean squared distance to the mean: length^2, all features summed."""
+        squares = np.einsum(
+            "n,nd,nd->", self.weights, self.values, self.values, dtype=np.float64
+        )
+        return squares / self.total_weight
+
+    def centers(self, index):
+        """Some of the rows, as centers."""
+        return self.values[index]
+
+    def weights_of_means(self, counts, seen):
+        """What sums over the rows of each center are divided by (n_clusters, 1)."""
+        return counts[:, None]
+
+    @property
+    def whole(self):
+        """The rows with missing values filled, of which there are none."""
+        return self
+
+    @property
+    def features(self):
+        """What is seen of the rows (n_distinct, n_features)."""
+        return self.values
+
+    @property
+    def seen_part(self):
+        """Part of the values that is seen."""
+        return 1.0
+
+    def spans_fewer_than(self, n_columns):
+        """Whether the rows span fewer dimensions, and have coordinates there."""
+        return len(self.values) < n_columns
+
+    def with_values(self, values):
+        """The same rows in other coordinates."""
+        return self._replace(values=values)
+
+    def in_coordinates(self, metric):
+        """The rows where a metric is Euclidean, in their dtype."""
+        values = metric.of_rows(self.values)
+        offset = np.zeros(metric.rank, values.dtype)
+        return DistinctRows(values, self.weights, offset, self.device)
+
+    def filled(self, fill):
+        """The rows; ``fill(rows)`` is for those with missing values."""
+        return self
+
+    def labels(self, memories):
+        """The memory of largest posterior of each row."""
+        device, out = self.device, np.empty(len(self.values), np.intp)
+        memories = memories.astype(self.values.dtype)
+        device.rows_of(device.kernels.label, self.values, memories, out=(out,))
+        return out
+
+    def expectation(self, memories, irls=None):
+        """Sums over the rows under the posteriors of memories.
+
+        Parameters
+        ----------
+        memories : Memories
+            In the coordinates of the rows.
+        irls : ndarray of shape (n_distinct,), default=None
+            Where u, summed over memories, is written.
+
+        Returns
+        -------
+        Statistics
+        """
+        device = self.device
+        sums = device.sum_over(
+            device.kernels.expectation,
+            self.values,
+            self.weights,
+            memories.astype(self.values.dtype),
+            out=(device.empty(len(self.values)) if irls is None else irls,),
+            passes=4,
+        )
+        return Statistics(self.total_weight, self.n_values, *sums)

@@ -5,98 +5,10 @@ weights of equal rows summed, cannot tell a shuffled table from the original, no
 weight of 3 from three copies.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
-from ..execution.select import CPU
-
-
-class DistinctRows(NamedTuple):
-    """Distinct rows, centred, with summed weights; NaN where a value is missing."""
-
-    values: np.ndarray  # (n_distinct, n_features), C-contiguous: (X - offset) / units
-    weights: np.ndarray  # (n_distinct,) float64, positive
-    offset: np.ndarray  # (n_features,) the weighted mean, in the dtype of values
-    has_missing: bool = False  # whether a value is missing
-    device: object = CPU()  # where kernels meet them
-    units: np.ndarray | float = 1.0  # (n_features,) of values, in those of X
-
-    @property
-    def total_weight(self):
-        """The sum of all weights."""
-        return self.weights.sum()
-
-    @property
-    def n_values(self):
-        """The weight of all values that are not missing."""
-        if self.has_missing:
-            return self.weights @ np.count_nonzero(~np.isnan(self.values), axis=1)
-        return self.total_weight * self.values.shape[1]
-
-    def in_units(self, units):
-        """The same rows with columns divided by `units`."""
-        return self._replace(values=self.values / units, units=self.units * units)
-
-    def place(self, points):
-        """Points of X beside the rows."""
-        return (points - self.offset) / self.units
-
-    @property
-    def log_units(self):
-        """What a change of units adds to the mean log density of a row of X."""
-        if np.ndim(self.units) == 0:
-            return 0.0
-        logs = -np.log(self.units.astype(np.float64))
-        if not self.has_missing:
-            return logs.sum()
-        return self.weights @ (~np.isnan(self.values) @ logs) / self.total_weight
-
-    def with_values(self, values):
-        """The same rows in other coordinates, or with missing values filled."""
-        return self._replace(values=values, has_missing=False)
-
-    @property
-    def seen_weight(self):
-        """The weight of all values that are not missing, in rows."""
-        if self.has_missing:
-            return self.n_values / self.values.shape[1]
-        return self.total_weight
-
-    def drawn(self, numbers, weights):
-        """Some of the rows, with other weights."""
-        return self._replace(values=self.values[numbers], weights=weights)
-
-    def spread_out(self, size):
-        """About this many rows, at even steps along their order; all if they are fewer.
-
-        They keep their weights.
-        """
-        step = -(-len(self.values) // size)
-        values, weights = self.values[::step], self.weights[::step]
-        return self._replace(
-            values=np.ascontiguousarray(values), weights=np.ascontiguousarray(weights)
-        )
-
-    @property
-    def variances(self):
-        """Weighted mean square of each feature about the mean, of what is seen."""
-        if self.has_missing:
-            return seen_means(np.square(self.values), self.weights)
-        squares = np.einsum(
-            "n,nd,nd->d", self.weights, self.values, self.values, dtype=np.float64
-        )
-        return squares / self.total_weight
-
-    @property
-    def total_variance(self):
-        """Weighted mean squared distance to the mean: length^2, all features summed."""
-        if self.has_missing:
-            return seen_means(np.square(self.values), self.weights).sum()
-        squares = np.einsum(
-            "n,nd,nd->", self.weights, self.values, self.values, dtype=np.float64
-        )
-        return squares / self.total_weight
+from .complete import DistinctRows
+from .missing import DistinctRowsWithMissing, seen_means
 
 
 def distinct_rows(X, weights):
@@ -112,7 +24,7 @@ def distinct_rows(X, weights):
 
     Returns
     -------
-    DistinctRows
+    DistinctRows or DistinctRowsWithMissing
     """
     kept = weights > 0
     if not kept.all():
@@ -125,20 +37,13 @@ def distinct_rows(X, weights):
     weights = np.add.reduceat(weights[order], starts)
     values = np.ascontiguousarray(X[order[starts]])
     if has_missing:
-        mean = seen_means(values, weights)
+        kind, mean = DistinctRowsWithMissing, seen_means(values, weights)
     else:
+        kind = DistinctRows
         mean = np.einsum("n,nd->d", weights, values, dtype=np.float64) / weights.sum()
     offset = mean.astype(values.dtype)
     values -= offset
-    return DistinctRows(values, weights, offset, has_missing)
-
-
-def seen_means(values, weights):
-    """Weighted means of what is not missing; 0 where everything is."""
-    seen = ~np.isnan(values)
-    sums = np.einsum("n,nd->d", weights, np.where(seen, values, 0), dtype=np.float64)
-    total = weights @ seen
-    return np.divide(sums, total, out=np.zeros_like(sums), where=total > 0)
+    return kind(values, weights, offset)
 
 
 def _canonical_order(X, weights):

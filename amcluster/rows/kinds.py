@@ -1,4 +1,6 @@
-"""Rows of X by kind, as each kind is met in a way of its own."""
+"""Rows by kind, as each kind is met in a way of its own."""
+
+from functools import singledispatch, update_wrapper
 
 import numpy as np
 
@@ -56,3 +58,20 @@ def put_together(where, some, others):
     together = np.empty((len(where), *some.shape[1:]), some.dtype)
     together[where], together[~where] = some, others
     return together
+
+
+def by_kind(function):
+    """A function that every kind of rows has a version of, found by its first argument.
+
+    The function that is decorated has the docstring; versions are registered, as with
+    `functools.singledispatch`. Rows of another kind are refused, and never taken for
+    one of those.
+    """
+
+    def unknown(rows, *_):
+        raise NotImplementedError(
+            f"{function.__module__}.{function.__name__} has no version for"
+            f" {type(rows).__name__}: register one."
+        )
+
+    return singledispatch(update_wrapper(unknown, function))

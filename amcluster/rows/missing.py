@@ -4,6 +4,7 @@ NaN is a value that was not seen, which is taken to say nothing of what it is.
 """
 
 import math
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,10 @@ from scipy.special import logsumexp, softmax
 
 from ..execution.threads import ROW_BY_ROW
 from ..kernels import Metric
+from .complete import DistinctRows
 from .states import Clamp, FreeStates, HeldStates
+from .statistics import Statistics
+from .weighted import WeightedRows
 
 
 class Missing(NamedTuple):
@@ -82,6 +86,10 @@ class Missing(NamedTuple):
         root = None if network.metric is None else network.metric.matrix
         return HeldStates(start, Clamp(self.values, root))
 
+    def without_missing(self, centers, labels):
+        """The rows, with what is missing at the center of their label."""
+        return np.where(np.isnan(self.values), centers[labels], self.values)
+
     def _logits(self, network):
         return marginal_logits(network.device, *network.in_features(self.values))
 
@@ -92,6 +100,104 @@ class Missing(NamedTuple):
             memories.reference_beta, n_seen, n_features - n_seen
         )
         return (normaliser - log_determinants / 2).astype(self.values.dtype)
+
+
+class DistinctRowsWithMissing(WeightedRows):
+    """Distinct rows of which values are missing, NaN: the calls of `DistinctRows`."""
+
+    has_missing = True
+
+    @cached_property
+    def n_seen(self):
+        """How many values of each row are seen (n_rows,)."""
+        return np.count_nonzero(~np.isnan(self.values), axis=1)
+
+    @property
+    def n_values(self):
+        """The weight of all values that are seen."""
+        return self.weights @ self.n_seen
+
+    def mean_over_seen(self, numbers):
+        """Mean over rows of the sum of a number for each feature that is seen."""
+        return self.weights @ (~np.isnan(self.values) @ numbers) / self.total_weight
+
+    @property
+    def variances(self):
+        """Weighted mean square of each feature about the mean, of what is seen."""
+        return seen_means(np.square(self.values), self.weights)
+
+    @property
+    def total_variance(self):
+        """The sum of the variances: length^2."""
+        return self.variances.sum()
+
+    def centers(self, index):
+        """Some of the rows, as centers; what is missing is at the mean of the data."""
+        return np.nan_to_num(self.values[index])
+
+    def weights_of_means(self, counts, seen):
+        """What sums over the rows of each center are divided by, for each feature."""
+        return seen
+
+    def spans_fewer_than(self, n_columns):
+        """No: coordinates of their span would mix what is seen with what is not."""
+        return False
+
+    def with_values(self, values):
+        """The same rows, with missing values filled."""
+        return DistinctRows(values, *self[1:])
+
+    def filled(self, fill):
+        """The rows as ``fill(rows)`` fills them."""
+        return fill(self)
+
+    def labels(self, memories, root=None):
+        """The memory of largest posterior of each row, given what is seen."""
+        return marginal_logits(self.device, self.values, memories, root)[0].argmax(1)
+
+    def expectation(self, memories, root=None):
+        """Sums over the rows under the posteriors of memories, given what is seen.
+
+        Parameters
+        ----------
+        memories : Memories
+            In the coordinates of the rows.
+        root : ndarray of shape (n_features, n_features), default=None
+            Root of the metric A; None: Euclidean.
+
+        Returns
+        -------
+        Statistics
+            With the moment only if there is a metric.
+        """
+        device = self.device
+        if root is None:
+            memories, settings = memories.astype(self.values.dtype), ()
+            kernel, passes = device.kernels.seen_expectation, 4
+        else:
+            memories = memories.astype(np.float64)
+            kernel = device.kernels.metric_expectation
+            settings = (Metric.of(root, memories.centers),)
+            of_moment = 2 * self.values.shape[1] // len(memories.centers)
+            passes = ROW_BY_ROW * (8 + of_moment)
+        sums = device.sum_over(
+            kernel,
+            self.values,
+            self.weights,
+            memories,
+            *settings,
+            out=(device.empty(len(self.values)),),
+            passes=passes,
+        )
+        return Statistics(self.total_weight, self.n_values, *sums)
+
+
+def seen_means(values, weights):
+    """Weighted means of what is not missing; 0 where everything is."""
+    seen = ~np.isnan(values)
+    sums = np.einsum("n,nd->d", weights, np.where(seen, values, 0), dtype=np.float64)
+    total = weights @ seen
+    return np.divide(sums, total, out=np.zeros_like(sums), where=total > 0)
 
 
 def look_finite(values):

@@ -251,9 +251,7 @@ def within_units(rows, partition):
 
 
 def span(values):
-    """Orthonormal basis of the span of centred rows, where they are the fewer."""
-    if len(values) >= values.shape[1]:
-        return None
+    """Orthonormal basis of the span of centred rows."""
     _, lengths, axes = np.linalg.svd(values.astype(np.float64), full_matrices=False)
     rank = max(1, np.count_nonzero(lengths > 1e-7 * lengths[0]))
     return axes[:rank].T

@@ -14,7 +14,7 @@ from scipy.linalg import solve_triangular
 from ..checks import refuse
 from ..execution.select import CPU
 from ..kernels import Memories
-from ..rows.distinct import seen_means
+from ..rows.missing import seen_means
 
 # A column whose deviation is less than so many units in the last place of its mean is
 # constant but for rounding.

@@ -11,7 +11,7 @@ from sklearn.metrics import adjusted_rand_score
 from amcluster import CRPAssociativeClusterer
 from amcluster.nonparametric.model import ChineseRestaurant, Grown, Nonparametric
 from amcluster.nonparametric.stream import decayed, follow
-from amcluster.rows.distinct import DistinctRows
+from amcluster.rows.complete import DistinctRows
 
 from ..data import clear_blobs
 from ..strategies import seeds

@@ -8,7 +8,9 @@ from scipy.special import softmax
 from amcluster.kernels import Memories
 from amcluster.learning.reconstruction import Reconstruction, feature_folds
 from amcluster.learning.solvers import SEARCH_PATIENCE, Best, adam, lbfgs
+from amcluster.rows.complete import DistinctRows
 from amcluster.rows.distinct import distinct_rows
+from amcluster.rows.missing import DistinctRowsWithMissing
 
 from .. import reference
 
@@ -211,7 +213,8 @@ def test_a_lost_memory_is_not_an_improvement():
 def test_posterior_means(holes):
     X = ROWS.values.copy()
     X[::4, 1] = np.nan if holes else X[::4, 1]
-    rows = ROWS._replace(values=X, has_missing=holes)
+    kind = DistinctRowsWithMissing if holes else DistinctRows
+    rows = kind(*ROWS._replace(values=X))
     loss = Reconstruction(rows, START, [], 10, 0.3, True)
     theta = loss.at_posterior_means(loss.pack(START))
     squares = np.square(X[:, None] - START.centers)

@@ -5,16 +5,12 @@ import pytest
 from scipy.special import logsumexp
 
 from amcluster.kernels import Memories
-from amcluster.nonparametric.coordinates import (
-    RowsWithMissing,
-    coordinates,
-    expectation,
-    filled_rows,
-    labels,
-)
+from amcluster.nonparametric.coordinates import FilledRows, filled_rows
 from amcluster.nonparametric.model import ChineseRestaurant, Grown, Nonparametric
 from amcluster.nonparametric.soft import SoftObjective
-from amcluster.rows.distinct import DistinctRows, distinct_rows
+from amcluster.rows.complete import DistinctRows
+from amcluster.rows.distinct import distinct_rows
+from amcluster.rows.missing import DistinctRowsWithMissing
 from amcluster.spaces.metric import LearnedMetric
 
 from ..reference import EStepWithHoles
@@ -33,7 +29,12 @@ def holed_rows(learned, rate=0.3, seed=0):
     root = root if learned else None
     values = np.nan_to_num(features) @ (root if learned else np.eye(N_FEATURES))
     weights = rng.integers(1, 4, N_ROWS).astype(float)
-    return RowsWithMissing(values, weights, np.zeros(N_FEATURES), features, root)
+    offset = np.zeros(N_FEATURES)
+    return FilledRows(
+        DistinctRows(values, weights, offset),
+        DistinctRowsWithMissing(features, weights, offset),
+        root,
+    )
 
 
 def memories_and_reference(rows):
@@ -50,13 +51,14 @@ def memories_and_reference(rows):
 def test_expectation_is_of_marginals(learned):
     rows = holed_rows(learned)
     memories, _, root, reference = memories_and_reference(rows)
-    evidence, counts, sums, squares = expectation(rows, memories)
-    np.testing.assert_allclose(evidence, reference.evidence)
-    np.testing.assert_allclose(counts, reference.counts)
-    np.testing.assert_allclose(sums, reference.sums @ root)
-    np.testing.assert_allclose(squares, reference.squares)
+    statistics = rows.expectation(memories)
+    np.testing.assert_allclose(statistics.evidence, reference.evidence)
+    np.testing.assert_allclose(statistics.counts, reference.counts)
+    np.testing.assert_allclose(statistics.irls, reference.counts)
+    np.testing.assert_allclose(statistics.sums, reference.sums @ root)
+    np.testing.assert_allclose(statistics.squares, reference.squares)
     np.testing.assert_array_equal(
-        labels(rows, memories), reference.logits.argmax(axis=1)
+        rows.labels(memories), reference.logits.argmax(axis=1)
     )
 
 
@@ -64,12 +66,11 @@ def test_expectation_is_of_marginals(learned):
 def test_without_holes_they_are_rows(learned):
     rows = holed_rows(learned, rate=0)
     memories, *_ = memories_and_reference(rows)
-    whole = DistinctRows(rows.values, rows.weights, rows.offset)
-    for holed, expected in zip(
-        expectation(rows, memories), expectation(whole, memories), strict=True
-    ):
-        np.testing.assert_allclose(holed, expected)
-    np.testing.assert_array_equal(labels(rows, memories), labels(whole, memories))
+    whole = rows.whole
+    found, expected = rows.expectation(memories), whole.expectation(memories)
+    for name in ("weight", "evidence", "counts", "irls", "sums", "squares"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name))
+    np.testing.assert_array_equal(rows.labels(memories), whole.labels(memories))
     assert rows.seen_weight == whole.seen_weight == rows.weights.sum()
 
 
@@ -97,12 +98,12 @@ def test_holes_stay_holes_where_coordinates_are_features():
     rows = filled_rows(distinct_rows(X, np.ones(N_ROWS)))
     kept = [0, 2, 3]
     metric = LearnedMetric(np.full(N_FEATURES, 0.5), np.eye(N_FEATURES)[:, kept])
-    inside = coordinates(rows, metric)
+    inside = rows.in_coordinates(metric)
     assert inside.root is None
     np.testing.assert_array_equal(inside.features, 2 * rows.features[:, kept])
     np.testing.assert_array_equal(inside.values, 2 * rows.values[:, kept])
-    mixed = coordinates(
-        rows, metric._replace(units=np.ones(N_FEATURES), root=np.tri(3))
+    mixed = rows.in_coordinates(
+        metric._replace(units=np.ones(N_FEATURES), root=np.tri(3))
     )
     np.testing.assert_array_equal(mixed.root, np.tri(3))
     np.testing.assert_array_equal(mixed.features, rows.features[:, kept])

@@ -15,8 +15,7 @@ from amcluster.nonparametric.hard import Collapsed, Tables, lower, merge_all, sp
 from amcluster.nonparametric.model import ChineseRestaurant, Grown, Nonparametric
 from amcluster.nonparametric.soft import SoftObjective
 from amcluster.nonparametric.stream import follow
-from amcluster.rows.complete import Complete
-from amcluster.rows.distinct import DistinctRows
+from amcluster.rows.complete import Complete, DistinctRows
 
 from .. import reference
 

@@ -6,15 +6,14 @@ from scipy.special import polygamma
 from scipy.stats import special_ortho_group
 from sklearn.covariance import ledoit_wolf
 
-from amcluster.nonparametric.coordinates import coordinates, filled_rows
-from amcluster.nonparametric.noise import (
+from amcluster.nonparametric.coordinates import filled_rows
+from amcluster.nonparametric.noise import _whitening, prepare
+from amcluster.nonparametric.residuals import (
     Residuals,
     SeenResiduals,
-    _whitening,
     cell_residuals,
     dimension_of_lengths,
     effective_dimension,
-    prepare,
 )
 from amcluster.rows.distinct import distinct_rows
 
@@ -113,7 +112,7 @@ def test_coordinates(learn_metric):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(200, 4)) * [1.0, 10.0, 0.1, 3.0] + 7.0
     rows, result = prepared(X, learn_metric=learn_metric)
-    inside = coordinates(rows, result.coordinates)
+    inside = rows.in_coordinates(result.coordinates)
     np.testing.assert_allclose(np.square(inside.values).mean(), 1)
     metric = result.metric.to_matrix()
     np.testing.assert_allclose(np.linalg.det(metric), 1)
@@ -157,7 +156,7 @@ def test_wide_tables_keep_the_axes_that_tell(n_groups):
     outside = np.square(metric.length_outside(rows.values)).mean() / (
         1500 - metric.rank
     )
-    noise = cell_residuals(coordinates(rows, metric), np.random.RandomState(0))
+    noise = cell_residuals(rows.in_coordinates(metric), np.random.RandomState(0))
     np.testing.assert_allclose(outside, np.diag(noise.covariance).mean(), rtol=0.2)
 
 

@@ -1,0 +1,38 @@
+"""Sums over rows, which are all that a step of EM needs to know of them."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..execution.sums import merged
+
+
+class Statistics(NamedTuple):
+    """Sums over rows of p, weight times posterior, and of u, p times IRLS weight.
+
+    Those of parts of the rows, under the same memories, merge to those of all::
+
+        reduce(Statistics.merge, (part.expectation(memories) for part in parts))
+
+    Distances and sums are in the coordinates of the memories. Missing values count for
+    nothing where there is no metric, and are as each memory expects them where there is
+    one; then the IRLS weight of a row is the same for all features.
+    """
+
+    weight: float  # of the rows
+    n_values: float  # weight of the values that are seen
+    evidence: float  # of the logsumexp of the logits, times weight
+    counts: np.ndarray  # (n_clusters,) of p
+    irls: np.ndarray  # (n_clusters,), or of each feature (n_clusters, n_features), of u
+    sums: np.ndarray  # (n_clusters, n_features) of u * row
+    squares: float  # of u * |row - center|^2
+    moment: np.ndarray | None = None  # (n_features, n_features) of u * row * row^T
+    log_determinants: float = 0.0  # of the metric of what is missing, times weight
+
+    def merge(self, other):
+        """The statistics of these rows and of others."""
+        return Statistics(*merged(self, other))
+
+    def decayed(self, factor):
+        """The statistics if all weights are multiplied by a factor."""
+        return Statistics(*(None if x is None else x * factor for x in self))
