@@ -7,7 +7,8 @@ import numpy as np
 from numpy.linalg import LinAlgError
 
 from ..kernels import Memories
-from ..spaces.covariance import Residuals
+from ..rows.statistics import Statistics
+from ..spaces.covariance import Moments, covariance_about
 from .squarem import TINY, ahead, between
 
 # Of several starts, those that are behind when their gains have fallen to this many
@@ -28,18 +29,11 @@ class Mixture(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """Sums over rows under the posteriors of a mixture; u = weight * posterior * pull.
-
-    All in the coordinates of the mixture's spread.
-    """
+    """What an E-step tells of the rows."""
 
     free_energy: float
-    counts: np.ndarray  # (n_clusters,) sums of weight * posterior
-    pulls: np.ndarray  # (n_clusters,) sums of u
-    sums: np.ndarray  # (n_clusters, n_features) sums of u * row
-    squares: float  # sum of u * |row - center|^2
-    pulled: np.ndarray  # (n_rows,) sum of u over memories
-    centers: np.ndarray  # (n_clusters, n_features) of the mixture
+    statistics: Statistics
+    centers: np.ndarray  # (n_clusters, n_features) of the mixture, in their coordinates
 
 
 class FreeEnergy:
@@ -65,51 +59,59 @@ class FreeEnergy:
 
     def expectation(self, mixture):
         """The E-step: the free energy and what the M-step needs."""
-        values, weights, device = self.rows.values, self.rows.weights, self.rows.device
-        spread, beta = mixture.spread, mixture.spread.beta
-        centers = spread.project(mixture.centers)
-        memories = Memories(
-            centers, np.log(mixture.weights), beta, self.likelihood, self.n_features
-        ).astype(values.dtype)
-        projected = spread.project_rows(self.rows)
-        pulled = device.empty(len(values))
-        evidence, *sums = device.sum_over(
-            device.kernels.expectation,
-            projected,
-            weights,
-            memories,
-            out=(pulled,),
-            passes=4,
-        )
-        normaliser = self.likelihood.log_normaliser(beta, self.n_features, 0)
-        mean_log_density = evidence / self.rows.total_weight + normaliser
-        mean_log_density += self.rows.log_units
-        return Expected(spread.penalty - mean_log_density, *sums, pulled, centers)
+        memories = self.memories_of(mixture)
+        return self.expected(mixture, memories, self.statistics(mixture, memories))
+
+    def memories_of(self, mixture):
+        """The memories in the coordinates of the statistics."""
+        spread = mixture.spread
+        return self._memories(spread.project(mixture.centers), mixture)
+
+    def statistics(self, mixture, memories):
+        """The sums over the rows, which may be a part of all rows."""
+        rows, spread = self.rows, mixture.spread
+        irls = rows.device.empty(len(rows.values))
+        projected = rows.with_values(spread.project_rows(rows))
+        statistics = projected.expectation(memories, irls)
+        return statistics._replace(moment=spread.moment(rows, irls))
+
+    def expected(self, mixture, memories, statistics):
+        """What the statistics of all rows tell; they may be merged from parts."""
+        mean_log_density = self._mean_log_density(memories, statistics)
+        free_energy = mixture.spread.penalty - mean_log_density
+        return Expected(free_energy, statistics, memories.centers)
 
     def maximisation(self, mixture, expected):
         """The M-step: centers and weights, then the spread about the new centers."""
-        spread, centers = mixture.spread, expected.centers
-        alive = expected.pulls > 0
+        statistics, centers = expected.statistics, expected.centers
+        alive = statistics.irls > 0
         moved = centers.copy()
-        moved[alive] = expected.sums[alive] / expected.pulls[alive, None]
+        moved[alive] = statistics.sums[alive] / statistics.irls[alive, None]
         step = np.square(moved - centers).sum(axis=1)
-        centers = spread.restore(moved)
-        residuals = Residuals(
-            self.rows,
-            expected.pulled,
-            centers,
-            expected.pulls,
-            expected.squares - expected.pulls @ step,
-            self.rows.total_weight,
-            self.n_features,
-        )
-        weights = self._weights(mixture, expected.counts)
-        return Mixture(centers, weights, spread.updated(residuals))
+        closer = statistics.irls @ step
+        return self._about(mixture.spread.restore(moved), mixture, statistics, closer)
 
-    def _weights(self, mixture, counts):
-        if not self.learn_weights:
-            return mixture.weights
-        return np.maximum(counts / self.rows.total_weight, TINY)
+    def _memories(self, centers, mixture):
+        log_weights, beta = np.log(mixture.weights), mixture.spread.beta
+        return Memories(centers, log_weights, beta, self.likelihood, self.n_features)
+
+    def _mean_log_density(self, memories, statistics):
+        normaliser = self.likelihood.log_normaliser(memories.beta, self.n_features, 0)
+        mean_log_density = statistics.evidence / statistics.weight + normaliser
+        return mean_log_density + self.rows.log_units
+
+    def _about(self, centers, mixture, statistics, closer):
+        """The mixture with new centers, to which squares are less by `closer`."""
+        weights, covariance = mixture.weights, None
+        if self.learn_weights:
+            weights = np.maximum(statistics.counts / statistics.weight, TINY)
+        if statistics.moment is not None:
+            covariance = covariance_about(
+                centers, statistics.irls, statistics.moment, statistics.weight
+            )
+        mean_square = (statistics.squares - closer) / statistics.n_values
+        spread = mixture.spread.updated(Moments(mean_square, covariance))
+        return Mixture(centers, weights, spread)
 
 
 def lower(free_energy, mixture, *, max_iter, tol, watch, bar=inf):

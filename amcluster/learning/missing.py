@@ -1,17 +1,13 @@
-"""Rows with holes: every quantity integrates out what was not seen.
+"""EM with missing values, which are integrated out of every quantity.
 
-NaN is a coordinate that was not seen, which is taken to say nothing of its value.
+NaN is a value that was not seen, which is taken to say nothing of what it is.
 """
-
-from typing import NamedTuple
 
 import numpy as np
 
 from ..energies import Gaussian
-from ..execution.threads import ROW_BY_ROW
-from ..kernels import Memories, Metric
 from ..rows.missing import filled
-from ..spaces.covariance import Isotropic, first_shared
+from ..spaces.covariance import first_shared
 from ..spaces.metric import column_units
 from .em import FreeEnergy, Mixture, lower
 from .seeding import partition_rows
@@ -53,106 +49,41 @@ def _values_filled_by_one(rows):
         tol=FILLING_TOLERANCE,
         watch=lambda *_: False,
     )
-    memories, root = free_energy.memories_of(mixture)
+    memories, root = free_energy.memories_of(mixture), mixture.spread.metric_root
     return filled(rows.device, rows.values, memories, root)
-
-
-class Expected(NamedTuple):
-    """Sums over rows under the posteriors of a mixture, in the coordinates of rows.
-
-    As `_free_energy.Expected`, of rows that are filled as each memory expects them
-    where there is a metric, and of what is seen where there is none.
-    """
-
-    free_energy: float
-    counts: np.ndarray  # (n_clusters,)
-    pulls: np.ndarray  # (n_clusters, 1) or, for each feature, (n_clusters, n_features)
-    sums: np.ndarray  # (n_clusters, n_features)
-    squares: float
-    moment: np.ndarray | None  # (n_features, n_features) sum of u row row^T
-
-
-class Moments(NamedTuple):
-    """Squares about the new centers, divided by the weight they stand for."""
-
-    mean_square_: float
-    covariance_: np.ndarray | None
-
-    def mean_square(self):
-        """Variance of a feature, in the mean over features."""
-        return self.mean_square_
-
-    def covariance(self):
-        """Covariance of the features."""
-        return self.covariance_
 
 
 class FreeEnergyWithMissing(FreeEnergy):
     """The free energy of what is seen, lowered by exact EM."""
 
-    def __init__(self, rows, likelihood, n_features, learn_weights):
-        super().__init__(rows, likelihood, n_features, learn_weights)
-        self.n_seen = np.count_nonzero(~np.isnan(rows.values), axis=1)
-
     def memories_of(self, mixture):
-        """The memories in the coordinates of rows, and the root of their metric."""
-        memories = Memories(
-            mixture.centers,
-            np.log(mixture.weights),
-            mixture.spread.beta,
-            self.likelihood,
-            self.n_features,
-        )
-        if isinstance(mixture.spread, Isotropic):
-            return memories.astype(self.rows.values.dtype), None
-        return memories.astype(np.float64), mixture.spread.project(
-            np.eye(self.n_features)
-        )
+        """The memories in the coordinates of the rows, which are the features."""
+        return self._memories(mixture.centers, mixture)
 
-    def expectation(self, mixture):
-        """The E-step: the free energy and what the M-step needs."""
-        memories, root = self.memories_of(mixture)
-        values, weights = self.rows.values, self.rows.weights
-        device = self.rows.device
-        kernel, settings, passes = device.kernels.seen_expectation, (), 4
-        if root is not None:
-            settings = (Metric.of(root, memories.centers),)
-            kernel = device.kernels.metric_expectation
-            of_covariance = 2 * self.n_features // len(mixture.weights)
-            passes = ROW_BY_ROW * (8 + of_covariance)
-        evidence, counts, pulls, sums, squares, *rest = device.sum_over(
-            kernel,
-            values,
-            weights,
-            memories,
-            *settings,
-            out=(device.empty(len(values)),),
-            passes=passes,
-        )
+    def statistics(self, mixture, memories):
+        """The sums over the rows, which may be a part of all rows.
+
+        Their evidence is the log density of what is seen, as that has a normaliser of
+        its own in each row.
+        """
+        rows = self.rows
+        statistics = rows.expectation(memories, mixture.spread.metric_root)
         normaliser = self.likelihood.log_normaliser(
-            mixture.spread.beta, self.n_seen, self.n_features - self.n_seen
+            memories.beta, rows.n_seen, self.n_features - rows.n_seen
         )
-        log_density = evidence + weights @ normaliser
-        log_density += self.rows.log_units * self.rows.total_weight
-        moment = None
-        if rest:
-            moment, log_determinants = rest
-            log_density -= log_determinants / 2
-            pulls = pulls[:, None]
-        free_energy = mixture.spread.penalty - log_density / self.rows.total_weight
-        return Expected(free_energy, counts, pulls, sums, squares, moment)
+        log_density = statistics.evidence + rows.weights @ normaliser
+        log_density += rows.log_units * rows.total_weight
+        log_density -= statistics.log_determinants / 2
+        return statistics._replace(evidence=log_density)
 
     def maximisation(self, mixture, expected):
         """The M-step: centers and weights, then the spread about the new centers."""
-        pulls = expected.pulls
-        moved = expected.sums / np.where(pulls > 0, pulls, 1.0)
-        centers = np.where(pulls > 0, moved, mixture.centers)
-        step = centers - mixture.centers
-        squares = expected.squares - (pulls * np.square(step)).sum()
-        n_values = self.rows.weights @ self.n_seen
-        covariance = None
-        if expected.moment is not None:
-            covariance = expected.moment - (centers.T * pulls[:, 0]) @ centers
-            covariance /= self.rows.total_weight
-        spread = mixture.spread.updated(Moments(squares / n_values, covariance))
-        return Mixture(centers, self._weights(mixture, expected.counts), spread)
+        statistics, centers = expected.statistics, expected.centers
+        irls = statistics.irls.reshape(len(centers), -1)
+        moved = statistics.sums / np.where(irls > 0, irls, 1.0)
+        moved = np.where(irls > 0, moved, centers)
+        closer = (irls * np.square(moved - centers)).sum()
+        return self._about(moved, mixture, statistics, closer)
+
+    def _mean_log_density(self, memories, statistics):
+        return statistics.evidence / statistics.weight

@@ -13,9 +13,8 @@ what every kind has. A new kind, of sparse rows or of rows on many machines, tak
 2. a line where kinds are told apart: `kinds.of_each_kind`, `kinds.as_one_kind` and
    `distinct.distinct_rows`;
 
-3. an entry in `FREE_ENERGIES` of `amcluster.learning.kinds`, and a version of each
-   function that is `kinds.by_kind`, for what belongs to learning. What has none refuses
-   the kind by its name.
+3. a version of each function that is `kinds.by_kind`, for what belongs to learning, as
+   `free_energy_of` in `amcluster.learning.kinds`. One without refuses such rows.
 
 ``has_missing`` is for kernels, which are told whether to look for NaN.
 """

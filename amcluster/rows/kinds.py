@@ -68,7 +68,7 @@ def by_kind(function):
     one of those.
     """
 
-    def unknown(rows, *_):
+    def unknown(rows, *_, **__):
         raise NotImplementedError(
             f"{function.__module__}.{function.__name__} has no version for"
             f" {type(rows).__name__}: register one."

@@ -27,6 +27,7 @@ class Isotropic(NamedTuple):
     fixed: bool = False  # whether it is given
 
     penalty = 0.0
+    metric_root = None  # the metric is Euclidean
 
     @property
     def beta(self):
@@ -41,15 +42,19 @@ class Isotropic(NamedTuple):
         """The same of the values of rows."""
         return rows.values
 
+    def moment(self, rows, weights):
+        """Outer products are not needed."""
+        return None
+
     def restore(self, values):
         """The inverse of `project`."""
         return values
 
-    def updated(self, residuals):
-        """The spread that maximises the likelihood of residuals."""
+    def updated(self, moments):
+        """The spread that maximises the likelihood of rows with these moments."""
         if self.fixed:
             return self
-        return self._replace(variance=max(residuals.mean_square(), self.floor))
+        return self._replace(variance=max(moments.mean_square, self.floor))
 
     def widened(self):
         """With twice the variance, unless that is given."""
@@ -87,9 +92,9 @@ class Shared(NamedTuple):
     target: float
     fixed_beta: float | None = None
 
-    def updated(self, residuals):
-        """The spread that maximises the penalised likelihood of residuals."""
-        covariance = (1 - self.shrinkage) * residuals.covariance()
+    def updated(self, moments):
+        """The spread that maximises the penalised likelihood of such rows."""
+        covariance = (1 - self.shrinkage) * moments.covariance
         unseen = self.shrinkage * self.target
         covariance += unseen * np.eye(len(covariance))
         free = self._replace(covariance=covariance, unseen=unseen)
@@ -149,6 +154,15 @@ class Shared(NamedTuple):
         """The same of the values of rows, where those are."""
         return rows.device.whitened(rows.values, self._root())
 
+    def moment(self, rows, weights):
+        """The sum of the outer products of rows."""
+        return rows.device.moment(rows.values, weights)
+
+    @property
+    def metric_root(self):
+        """A root of the metric of determinant 1, with which points are projected."""
+        return self.project(np.eye(len(self.covariance)))
+
     def restore(self, values):
         """The inverse of `project`."""
         return values @ self._root().T
@@ -174,26 +188,27 @@ class Shared(NamedTuple):
         return np.linalg.cholesky(2 * self.beta * self.covariance)
 
 
-class Residuals(NamedTuple):
-    """Weighted rows about the means that they are given to."""
+class Moments(NamedTuple):
+    """Of weighted rows about the means that they are given to."""
 
-    rows: object  # DistinctRows
-    weights: np.ndarray  # (n_rows,) of each row, over all means
-    centers: np.ndarray  # (n_clusters, n_features) the means
-    counts: np.ndarray  # (n_clusters,) sums of weights
-    squares: float  # weighted sum of squared distances
-    total: float  # the weight that means and squares are divided by
-    n_features: int
+    mean_square: float  # variance of a feature, in the mean over features
+    covariance: np.ndarray | None  # of the features; None where it is not needed
 
-    def mean_square(self):
-        """Variance of a feature, in the mean over features."""
-        return self.squares / (self.total * self.n_features)
 
-    def covariance(self):
-        """Covariance of the features."""
-        within = self.rows.device.moment(self.rows.values, self.weights)
-        within -= (self.centers.T * self.counts) @ self.centers
-        return within / self.total
+def covariance_about(means, counts, moment, total):
+    """The covariance of rows about their means.
+
+    Parameters
+    ----------
+    means : ndarray of shape (n_clusters, n_features)
+    counts : ndarray of shape (n_clusters,)
+        Sums of the weights of their rows.
+    moment : ndarray of shape (n_features, n_features)
+        Weighted sum of the outer products of the rows.
+    total : float
+        The weight that it is divided by.
+    """
+    return (moment - (means.T * counts) @ means) / total
 
 
 def first_shared(rows, partition, centers, n_features, beta, prior=None):
@@ -211,15 +226,13 @@ def first_shared(rows, partition, centers, n_features, beta, prior=None):
     sums = np.zeros_like(means)
     np.add.at(sums, labels, rows.values * weights[:, None])
     means[counts > 0] = sums[counts > 0] / counts[counts > 0, None]
-    differences = rows.values - means[labels]
-    squares = weights @ np.square(differences).sum(axis=1)
-    residuals = Residuals(
-        rows, weights, means, counts, squares, weights.sum(), n_features
-    )
+    moment = rows.device.moment(rows.values, weights)
+    covariance = covariance_about(means, counts, moment, weights.sum())
+    moments = Moments(np.trace(covariance) / n_features, covariance)
     if prior is None:
         shrinkage = min(prior_part(rows), MOST_SHRINKAGE)
         prior = Shared(None, None, n_features, shrinkage, 1.0, beta)
-    return prior.updated(residuals)
+    return prior.updated(moments)
 
 
 def prior_part(rows):

@@ -1,24 +1,28 @@
 """One radius or one shared covariance: their metric, penalty and M-step."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 from amcluster.learning.seeding import partition_rows
 from amcluster.rows.distinct import distinct_rows
-from amcluster.spaces.covariance import Isotropic, Shared, span, within_units
+from amcluster.spaces.covariance import (
+    Isotropic,
+    Moments,
+    Shared,
+    span,
+    within_units,
+)
 from amcluster.spaces.metric import column_units
 
 rng = np.random.default_rng(0)
 VALUES = rng.normal(size=(30, 4)) * [1.0, 2.0, 0.5, 1.0]
 SCATTER = VALUES.T @ VALUES / 30
-RESIDUALS = SimpleNamespace(covariance=lambda: SCATTER.copy())
+MOMENTS = Moments(np.trace(SCATTER) / 4, SCATTER)
 
 
 def shared(n_features, fixed_beta=None):
     start = Shared(None, None, n_features, 0.3, 1.7, fixed_beta)
-    return start.updated(RESIDUALS)
+    return start.updated(MOMENTS)
 
 
 def full_covariance(spread):
@@ -131,7 +135,7 @@ def test_span():
 
 
 def test_isotropic_floor_and_fixed():
-    residuals = SimpleNamespace(mean_square=lambda: 0.2)
-    assert Isotropic(1.0, 0.1).updated(residuals).beta == 2.5
-    assert Isotropic(1.0, 0.5).updated(residuals).beta == 1.0
-    assert Isotropic(1.0, 0.1, fixed=True).updated(residuals).beta == 0.5
+    moments = Moments(0.2, None)
+    assert Isotropic(1.0, 0.1).updated(moments).beta == 2.5
+    assert Isotropic(1.0, 0.5).updated(moments).beta == 1.0
+    assert Isotropic(1.0, 0.1, fixed=True).updated(moments).beta == 0.5
