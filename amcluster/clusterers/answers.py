@@ -18,13 +18,15 @@ from sklearn.utils.validation import check_is_fitted
 from .._typing import Floats, Ints
 from ..checks import check_number, check_sample_weight, moderate
 from ..network import Network
-from ..rows.kinds import apart
-from ..rows.missing import Missing, has_missing
+from ..rows.complete import Complete
+from ..rows.kinds import apart, as_one_kind
+from ..rows.missing import Missing
 from ..rows.states import MAX_RETRIEVAL_STEPS
 
 # A row with values so many times those of memories is by itself when distances are
 # measured by inner products.
 FAR = 1000
+DISTANCES: dict[type, Any] = {Complete: cdist, Missing: nan_euclidean_distances}
 
 
 class AnswersMixin(TransformerMixin):
@@ -308,7 +310,7 @@ class AnswersMixin(TransformerMixin):
         return X if network.metric is None else self._nearer(X)
 
     def _distances(self, X: Floats) -> Floats:
-        between = nan_euclidean_distances if has_missing(X) else cdist
+        between = DISTANCES[type(as_one_kind(X))]
         return between(X, self.cluster_centers_).astype(X.dtype, copy=False)
 
     def _far_distances(self, X: Floats) -> Floats:

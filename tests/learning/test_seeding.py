@@ -18,6 +18,8 @@ from amcluster.learning.seeding import (
 )
 from amcluster.rows.distinct import distinct_rows
 
+from ..data import hide
+
 
 def rows_from(X):
     return distinct_rows(np.asarray(X, dtype=float), np.ones(len(X)))
@@ -165,3 +167,16 @@ def test_seed_is_no_worse_than_without_swaps(blobs, n_clusters):
         )
         inertia = partition_rows(rows, swapped).inertia
         assert inertia <= partition_rows(rows, without).inertia
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3])
+def test_means_of_a_partition_are_of_what_is_seen(rate):
+    X = hide(random_state().normal(size=(40, 3)), rate)
+    rows = distinct_rows(X, random_state(1).uniform(0.5, 2, 40))
+    partition = partition_rows(rows, rows.centers([0, 20, 39]))
+    seen = ~np.isnan(rows.values)
+    for k in range(3):
+        weights = rows.weights[:, None] * (seen & (partition.labels == k)[:, None])
+        sums = (weights * np.nan_to_num(rows.values)).sum(axis=0)
+        means = partition.sums[k] / partition.seen[k]
+        np.testing.assert_allclose(means, sums / weights.sum(axis=0))
