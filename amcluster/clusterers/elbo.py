@@ -177,7 +177,7 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
     The paper [1]_ prints the entropy with the opposite sign in its energy; this is the
     form its dynamics follow. The minimum over q is the posterior, and E there is minus
     the log density: learning lowers its mean over the rows, by generalised EM [2]_.
-    Every other iteration leaps ahead to where its step and the one before it lead
+    Every other iteration is extrapolated from its step and the one before it
     [4]_, if the free energy is lower there. On real sets where EM took ten iterations
     or more, it takes six in ten of them in the median, and ends lower.
 

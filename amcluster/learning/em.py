@@ -11,11 +11,12 @@ from ..rows.statistics import Statistics
 from ..spaces.covariance import Moments, covariance_about
 from .squarem import TINY, ahead, between
 
-# Of several starts, those that are behind when their gains have fallen to this many
-# times the last ones are given up: for ten it halves the iterations, and the one that
-# is kept is as good.
+# Several starts are compared when an iteration of each gains no more than this many
+# times the gain at which EM ends. The ones that are not the lowest then are given up.
+# With ten starts that halves the iterations, and the one that is kept is as good.
 SETTLED = 100
-# Of a step that is too long for a bounded density; and of the variance it starts with.
+# Where the density is bounded, a step is halved so often before it is given up, and the
+# first variance is doubled so often until all rows have a density.
 HALVINGS = 20
 DOUBLINGS = 100
 
@@ -117,10 +118,10 @@ class FreeEnergy:
 def lower(free_energy, mixture, *, max_iter, tol, watch, bar=inf):
     """EM until a step of it gains no more than tol nats per row and feature.
 
-    Every other iteration leaps ahead, to where its step and the one before it lead, if
-    the free energy is lower there. EM is given up if its free energy is above `bar`
-    when it has settled, after the first iteration that gains no more than SETTLED times
-    that.
+    Every other iteration is extrapolated from its step and the one before it
+    (SQUAREM), if the free energy is lower there. EM has settled after the first
+    iteration that gains no more than SETTLED times that; it is given up if its free
+    energy is above `bar` then.
 
     Returns
     -------
@@ -139,14 +140,16 @@ def lower(free_energy, mixture, *, max_iter, tol, watch, bar=inf):
     trail = [mixture]
     while len(history) <= max_iter and not stop:
         trail.append(free_energy.maximisation(mixture, expected))
-        leapt = leap(free_energy, trail, history[-1]) if len(trail) == 3 else None
-        following, expected = leapt or step(free_energy, trail[-1])
+        further = None
+        if len(trail) == 3:
+            further = extrapolated(free_energy, trail, history[-1])
+        following, expected = further or step(free_energy, trail[-1])
         if free_energy.likelihood.bounded and not below(expected, history[-1]):
             following, expected = shorter(free_energy, mixture, following, history[-1])
         if expected is None:
             break
         gain = history[-1] - expected.free_energy
-        if gain < 0:  # rounding at the end of the way
+        if gain < 0:  # EM never rises, but for rounding where it has converged
             break
         mixture = following
         history.append(expected.free_energy)
@@ -156,8 +159,8 @@ def lower(free_energy, mixture, *, max_iter, tol, watch, bar=inf):
         if settled is None and gain <= SETTLED * least_gain:
             settled = history[-1]
             stop = stop or settled > bar
-        # That a leap gains little does not tell that a step would.
-        if gain <= least_gain and not leapt:
+        # That an extrapolation gains little does not tell that a step would.
+        if gain <= least_gain and not further:
             break
     return mixture, history, history[-1] if settled is None else settled
 
@@ -170,7 +173,7 @@ def step(free_energy, mixture):
         return mixture, None
 
 
-def leap(free_energy, trail, bar):
+def extrapolated(free_energy, trail, bar):
     """The mixture that three in a row lead to, with its E-step, if below `bar`."""
     mixture = ahead(trail)
     if mixture is None or not np.isfinite(mixture.spread.beta):
@@ -187,8 +190,9 @@ def below(expected, bar):
 def shorter(free_energy, mixture, following, bar):
     """Parts of a step, with the E-step, that end below `bar`; None if none does.
 
-    Where the density is 0 beyond some distance, a step of EM may leave rows there. It
-    leads downhill all the same: first with the spread as it is, then with a new one.
+    Where the density is 0 beyond some distance, a step of EM may leave rows without
+    any. Its direction is downhill all the same: a part of the step is taken for the
+    centers and weights first, and then one for the spread.
     """
     found = None
     for with_spread in (False, True):

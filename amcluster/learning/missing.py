@@ -12,8 +12,8 @@ from ..spaces.metric import column_units
 from .em import FreeEnergy, Mixture, lower
 from .seeding import partition_rows
 
-# EM that fills missing values before the first memories are sought: rough steps, on as
-# many rows as one covariance needs.
+# Before first memories are sought, missing values are filled by a short run of EM, with
+# a larger tolerance, on as many rows as it takes to learn one covariance.
 FILLING_ITERATIONS = 20
 FILLING_TOLERANCE = 1e-4
 FILLING_ROWS = 4000

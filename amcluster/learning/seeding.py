@@ -14,10 +14,11 @@ from ..kernels import Memories
 # A hard phase ends when an iteration lowers the inertia by less than this part of it.
 HARD_TOLERANCE = 1e-4
 HARD_ITERATIONS = 100
-# The swap search tries a swap with some hard iterations, gives up after failures in a
-# row, and spends no more passes over the rows than so many further starts would. On
-# fifteen real sets and five drawn mixtures a budget of 600 passes took a third more
-# of them, for the same inertia; fewer failures lose up to 1 % on some.
+# The swap search follows each swap by so many hard iterations, ends after so many swaps
+# in a row that did not lower the inertia, and takes no more passes over the rows than
+# so many further starts would. On fifteen real sets and five drawn mixtures a budget of
+# 600 passes took a third more of them, for the same inertia; with fewer failures it was
+# up to 1 % higher on some.
 SWAP_ITERATIONS = 5
 SWAP_FAILURES = 20
 SWAP_STARTS = 9
@@ -78,15 +79,15 @@ def k_means(rows, n_clusters, random_state):
 
 
 def draw(mass, uniforms):
-    """Row numbers drawn with probability proportional to mass, by its inverse CDF."""
+    """Indices of rows drawn in proportion to their mass, by its inverse CDF."""
     cumulative = np.cumsum(mass, dtype=np.float64)
     drawn = np.searchsorted(cumulative, uniforms * cumulative[-1], side="right")
-    # Rounding may put a draw beyond all mass.
+    # Rounding may put a draw behind the last row that has mass.
     return np.minimum(drawn, np.searchsorted(cumulative, cumulative[-1]))
 
 
 def draw_evenly(mass, size, random_state):
-    """Row numbers drawn in proportion to mass, spread evenly along their order."""
+    """Indices drawn in proportion to mass, at even steps along the order of rows."""
     return draw(mass, (np.arange(size) + random_state.uniform()) / size)
 
 
@@ -233,7 +234,7 @@ def _candidates(rows, mass, n_clusters, random_state):
 
 
 def _n_candidates(n_clusters):
-    """How many are compared for each seed: so many passes do all seeds cost."""
+    """How many rows are compared for each seed, in one pass over all rows."""
     return 2 + int(log(n_clusters))
 
 

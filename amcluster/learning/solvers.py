@@ -8,11 +8,11 @@ from scipy.optimize import minimize
 
 from .seeding import draw
 
-# Adam gives up after so many epochs without a gain of `tol`.
+# Adam ends if so many epochs together gain no more than `tol`.
 ADAM_PATIENCE = 10
-# And L-BFGS after so many points of one line search. Rows between two memories make
-# the loss steep in a small place; a line search can spend twenty points on such a cliff
-# and find nothing.
+# L-BFGS ends if so many points of one line search are not lower. Rows between two
+# memories make the loss steep in a small region, where a line search can evaluate it at
+# twenty points without finding a lower one.
 SEARCH_PATIENCE = 4
 
 
@@ -84,8 +84,8 @@ def lbfgs(loss, theta, *, max_iter, tol, keep_alive, watch):
 
     From seeds, closed-form steps come first: memories move to the means of the rows
     they explain, as in EM at this beta, while that gains more than tol. Such a step
-    lowers the free energy, not for sure the reconstruction loss, but it knows nothing
-    of cliffs.
+    lowers the free energy, which need not lower the reconstruction loss, but it is not
+    stopped by a region where that is steep.
     """
     value, gradient = loss.loss_and_gradient(theta)
     best = Best(loss, theta, value, keep_alive, watch)
@@ -99,8 +99,8 @@ def lbfgs(loss, theta, *, max_iter, tol, keep_alive, watch):
         if goes_on and best.visit(theta, value):
             return best
     left = max_iter + 1 - len(best.history)
-    # Where the first step is not worth an iteration, a line search would look for gains
-    # that rounding hides.
+    # If not even the first step promises `tol`, the gains that a line search compares
+    # are below the rounding of the loss.
     if left > 0 and promised(gradient) > tol:
         search(loss, theta, value, gradient, best, left, tol)
     return best

@@ -1,4 +1,4 @@
-"""Where EM is heading: squared extrapolation (SQUAREM; Varadhan and Roland, 2008).
+"""Extrapolation of EM: SQUAREM (Varadhan and Roland, 2008).
 
 EM slows down where clusters overlap: each step goes on in the direction of the last
 one, and is but little shorter. Two steps in a row, r and then r + v, tell how the
@@ -16,8 +16,8 @@ from math import inf
 
 import numpy as np
 
-# The most of a |r|, in those units: steps that hardly get shorter would lead to a
-# spread of 0 or infinity.
+# The largest a |r|, in those units. Where steps hardly get shorter, a is huge, and the
+# extrapolated spread would be 0 or infinite.
 LONGEST = 10.0
 # A weight of 0 would have no logarithm.
 TINY = np.finfo(np.float64).tiny

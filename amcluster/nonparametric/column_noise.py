@@ -17,12 +17,14 @@ from ..spaces.covariance import first_shared
 from .model import Grown
 from .soft import merge_nearest, most_memories, some_pairs
 
-# Most rows that the path sees.
+# The path is followed on a sample of so many rows where there are more.
 PATH_ROWS = 2000
-# What a parameter costs. With 1, as Akaike has it, one Gaussian is split now and then;
-# with half the logarithm of the rows clusters that overlap become one.
+# The cost of a parameter when levels are compared. With 1, as in Akaike's criterion, a
+# single Gaussian is split now and then; with half the logarithm of the number of rows,
+# as in the Bayesian one, clusters that overlap are merged.
 NATS_A_PARAMETER = 2.0
-# EM steps a level, and where levels are few and matter most.
+# EM steps for each level of the path, and for the levels with no more than SETTLED
+# memories, among which the best is likely to be.
 STEPS = 3
 SETTLING_STEPS, SETTLED = 10, 8
 

@@ -18,11 +18,12 @@ from .soft import most_memories
 
 # The best inverse temperature is within this factor, in logs, of the unbiased one.
 BRACKET = 2.0
-# Rows are seated in blocks of about this work, in visits of a feature of a memory; a
-# row adds some work of its own, and where it flows it visits so many times.
+# Rows are seated in blocks of about BLOCK_WORK, counted in features of memories that a
+# row is compared with. Each row adds as much work as SEAT_WORK memories, and where its
+# state flows it is compared FLOW_WORK times.
 BLOCK_WORK = 10_000_000
 SEAT_WORK, FLOW_WORK = 30, 30
-# Least variance within memories, where that of the data is 1.
+# Least variance within memories, in units of the variance of the data.
 LEAST = float(np.finfo(np.float64).eps)
 
 

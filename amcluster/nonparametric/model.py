@@ -1,8 +1,8 @@
 """The model behind memories made on demand: a prior over partitions, a base measure.
 
-Both ways to fit it, `_coarsening` and `_collapsed`, are about this model and use its
-units: coordinates in which a feature has unit variance in the mean, and 0 is the mean
-of the data.
+Both ways to fit it, `soft` and `hard`, are about this model and use its units:
+coordinates in which a feature has unit variance in the mean, and 0 is the mean of the
+data.
 """
 
 from typing import NamedTuple
@@ -92,7 +92,7 @@ class Nonparametric(NamedTuple):
         return 0.5 / beta * self._freedom(total_weight, n_memories)
 
     def _freedom(self, total_weight, n_memories):
-        # Fewer than two rows a memory say nothing of noise.
+        # With fewer than two rows a memory N - K would be near 0, or less.
         return self.n_features * max(total_weight - n_memories, total_weight / 2)
 
 

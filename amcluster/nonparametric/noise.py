@@ -20,8 +20,9 @@ from .residuals import cell_residuals, effective_dimension, misfit, variance_in
 METRIC_SHRINKAGE = 0.5
 # Singular values below this part of the largest are 0.
 SPAN_TOLERANCE = 1e-7
-# Of more columns than these, the deviations within clusters are taken to be like those
-# of all rows: each tells but a little of clusters, and to learn them takes long.
+# With more columns than these, deviations within clusters are taken to be in proportion
+# to those of all rows: a single column says little of clusters then, and to learn the
+# deviations takes long.
 MOST_COLUMNS = 100
 
 

@@ -17,17 +17,19 @@ from .model import Grown, Outcome
 
 # The first level has this many rows a memory, or fewer memories: 2 * sqrt(rows).
 ROWS_PER_MEMORY = 4
-# Where copies or weights make rows heavy, no more than this many times the root of the
-# distinct rows, or than a number that takes no time.
+# Where copies or weights make rows heavy, there are no more memories than the larger of
+# MOST_MEMORIES times the square root of the number of distinct rows, and FEW_MEMORIES.
 MOST_MEMORIES, FEW_MEMORIES = 3, 60
-# EM steps a level, and where levels are few and matter most.
+# EM steps for each level of the path, and for the levels with no more than SETTLED
+# memories, among which the best is likely to be.
 STEPS = 8
 SETTLING_STEPS, SETTLED = 32, 30
 # One pair in this many memories is merged between levels.
 MERGED_PART = 12
-# A memory of less than this many rows, by responsibility or decay, is dropped.
+# A memory with less than this many rows, as sums of responsibilities or as decay leaves
+# them, is dropped.
 LEAST_COUNT = 1e-3
-# The path sees at most this many rows.
+# The path is followed on a sample of so many rows where there are more.
 PATH_ROWS = 4000
 
 

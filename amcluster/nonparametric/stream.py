@@ -19,18 +19,22 @@ from .hard import Collapsed, Tables, merge_all, seat
 from .model import Grown
 from .soft import LEAST_COUNT, SoftObjective, coarsen
 
-# Most passes over a batch.
+# A batch is seated in so many passes at most.
 PASSES = 10
-# Where EM ends that looks for new kinds, in nats per row and feature.
+# Of the EM that looks for new memories among rows with missing values: it ends where a
+# step gains no more than this, in nats per row and feature.
 TOLERANCE = 1e-4
-# A row that is further than this many spreads of a column from all memories is no data.
+# A row is no data if some column is further than this many spreads of it from all
+# memories.
 FAR = 1e4
-# A row this many times further from its memory, squared, than rows are in the mean says
-# nothing of how far they are.
+# Beta is not learned from a row whose squared distance to its memory is this many times
+# the mean one.
 OUTLYING = 25.0
-# A row that came more than so many times as often as others is learned from less.
+# A row that came more than so many times as often as others in the mean weighs less
+# in a fit than it came.
 REPEATED = 4.0
-# Of about so many rows, this part may be strange before the stream is learned anew.
+# The stream is learned anew if more than MOST_STRANGE of about the last RECENT_ROWS
+# rows are strange: far from their memories, or alone in a new one.
 RECENT_ROWS, MOST_STRANGE = 100, 0.2
 
 
@@ -77,7 +81,8 @@ class Buffer(NamedTuple):
 def decayed(grown, factor, discount):
     """Memories with counts multiplied; those nearly forgotten are dropped.
 
-    The largest is kept in any case, to start from; see `_without_forgotten`.
+    The largest is kept in any case, to start from: `_without_forgotten` drops it if no
+    row of the batch comes to it.
     """
     counts = grown.counts * factor
     least = discount + LEAST_COUNT

@@ -14,7 +14,8 @@ what every kind has. A new kind, of sparse rows or of rows on many machines, tak
    `distinct.distinct_rows`;
 
 3. a version of each function that is `kinds.by_kind`, for what belongs to learning, as
-   `free_energy_of` in `amcluster.learning.kinds`. One without refuses such rows.
+   `free_energy_of` in `amcluster.learning.kinds`, and an entry in `DISTANCES` of
+   `amcluster.clusterers.answers`. What has none refuses such rows.
 
 ``has_missing`` is for kernels, which are told whether to look for NaN.
 """

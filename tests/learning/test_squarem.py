@@ -6,7 +6,7 @@ from numpy.linalg import LinAlgError
 
 from amcluster import CLAMELBOClusterer
 from amcluster.energies import resolve
-from amcluster.learning.em import FreeEnergy, Mixture, leap, lower
+from amcluster.learning.em import FreeEnergy, Mixture, extrapolated, lower
 from amcluster.learning.squarem import ahead
 from amcluster.rows.distinct import distinct_rows
 from amcluster.spaces.covariance import Isotropic, Shared
@@ -101,7 +101,7 @@ def test_a_way_that_does_not_end_is_followed_for_a_while(direction):
     )
 
 
-def test_a_leap_is_taken_only_to_where_it_is_lower():
+def test_an_extrapolation_is_taken_only_to_where_it_is_lower():
     mixtures, _ = on_the_way(lambda d: Isotropic(0.7 * np.exp(d), 1e-9))
 
     class Flat(FreeEnergy):
@@ -115,16 +115,16 @@ def test_a_leap_is_taken_only_to_where_it_is_lower():
             return type("Expected", (), {"free_energy": self.value})
 
     flat = Flat(None, None, 2, learn_weights=True)
-    assert leap(flat, mixtures, bar=1.1)[1].free_energy == 1.0
-    assert leap(flat, mixtures, bar=1.0) is None
+    assert extrapolated(flat, mixtures, bar=1.1)[1].free_energy == 1.0
+    assert extrapolated(flat, mixtures, bar=1.0) is None
     flat.value = np.nan
-    assert leap(flat, mixtures, bar=1.1) is None
+    assert extrapolated(flat, mixtures, bar=1.1) is None
     flat.value = None
-    assert leap(flat, mixtures, bar=1.1) is None
+    assert extrapolated(flat, mixtures, bar=1.1) is None
 
 
-def test_no_leap_is_taken_onto_a_plane():
-    """Rows on one, and next to no prior: a leap may lead to a determinant of 0."""
+def test_none_is_taken_onto_a_plane():
+    """Rows on one, and next to no prior: it may lead to a determinant of 0."""
     X = np.random.default_rng(0).normal(size=(200, 3))
     X[:, 2] = 2 * X[:, 0] - X[:, 1]
     X = (X - X.mean(axis=0)) / X.std(axis=0)
@@ -139,7 +139,7 @@ def test_no_leap_is_taken_onto_a_plane():
 
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("name", ["gaussian", "student_t"])
-def test_leaps_lead_where_em_goes_in_fewer_iterations(shared, name):
+def test_extrapolation_leads_where_em_goes_in_fewer_iterations(shared, name):
     """Plain EM, many times as long, ends in the same place."""
     rng = np.random.default_rng(1)
     X = rng.normal(size=(400, 2)) * [1.0, 0.5] + 1.5 * rng.integers(0, 3, size=(400, 1))
