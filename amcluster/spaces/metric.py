@@ -13,7 +13,7 @@ from scipy.linalg import solve_triangular
 
 from ..checks import refuse
 from ..execution.select import CPU
-from ..kernels import Memories
+from ..kernels import Memories, plain
 from ..rows.missing import seen_means
 
 # A column whose deviation is less than so many units in the last place of its mean is
@@ -178,7 +178,7 @@ class LearnedMetric(NamedTuple):
 
 def projected(device, points, matrix):
     """points @ matrix by the kernel, for which no row depends on the others."""
-    matrix = np.ascontiguousarray(matrix, points.dtype)
+    matrix = plain(matrix, points.dtype)
     out = np.empty((len(points), matrix.shape[1]), points.dtype)
     # Only their shape matters: it tells how much work a row is.
     memories = Memories(matrix.T, np.zeros(len(matrix.T), matrix.dtype), 1.0)
