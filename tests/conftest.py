@@ -13,7 +13,7 @@ from .data import REAL_SETS
 
 settings.register_profile(
     "amcluster",
-    max_examples=25,
+    max_examples=20,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -47,7 +47,8 @@ for n_features in 1, 30:
     X = rng.normal(size=(50, n_features)) + 9 * rng.integers(0, 3, (50, 1))
     H = np.where(rng.random(X.shape) < 0.1, np.nan, X)
     H[0] = 0.0
-    for table in X, H, X.astype("f", order="F"), H.astype("f"):
+    narrow = X.astype("f", order="F"), H.astype("f")
+    for table in (X, H, *narrow) if n_features > 1 else (H,):
         for model in MODELS:
             weights = {}
             if hasattr(model, "beta"):

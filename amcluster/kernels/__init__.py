@@ -75,9 +75,11 @@ class Memories(NamedTuple):
 
     def of_each(self, number, dtype=None):
         """An array of a number for each memory, from such an array or one number."""
-        if np.ndim(number) == 0:
-            return np.full(len(self.log_weights), number, dtype or np.float64)
-        return plain(number, dtype)
+        if isinstance(number, np.ndarray) and number.ndim:
+            return plain(number, dtype)
+        numbers = np.empty(len(self.log_weights), dtype or np.float64)
+        numbers.fill(number)  # takes half the time of np.full
+        return numbers
 
     def astype(self, dtype):
         """The same memories in another floating dtype."""

@@ -201,8 +201,8 @@ def kernels_compiled():
         )
 
 
-def read_only(model):
-    """The model as it is loaded from a memory map."""
+def as_from_a_map(model):
+    """The model with arrays as they are loaded from a memory map."""
     for value in vars(model).values():
         for array in value if isinstance(value, tuple) else [value]:
             if isinstance(array, np.ndarray):
@@ -220,7 +220,7 @@ def test_no_kernel_is_compiled_for_another_layout(dtype, monkeypatch):
         CLAMClusterer(2, max_iter=2).fit(rows).retrieve(rows[::2])
         CLAMELBOClusterer(2, max_iter=2).fit(rows).predict_proba(rows[::2])
         CLAMELBOClusterer(2, metric="learned", max_iter=2).fit(rows).complete(rows)
-        read_only(CRPAssociativeClusterer(max_iter=2).fit(rows)).score(rows)
+        as_from_a_map(CRPAssociativeClusterer(max_iter=2).fit(rows)).score(rows)
         AssociativeImputer(2).fit(rows).transform(rows[::-1])
     signatures = " ".join(
         str(kind)

@@ -2,10 +2,12 @@
 
 import compileall
 import errno
+import importlib
 import io
 import logging
 import os
 import pickle
+import pkgutil
 import shutil
 import subprocess
 import sys
@@ -20,7 +22,7 @@ import pytest
 from numba.core import caching
 
 from amcluster.energies import StudentT
-from amcluster.kernels import Memories
+from amcluster.kernels import Memories, target
 from amcluster.kernels.cpu import _cache, _jit
 
 PACKAGE = Path(__file__).parents[2]
@@ -386,3 +388,22 @@ def test_code_for_energies_of_others_is_not_kept():
         assert _cache.is_ours((numba.typeof(0.5), memories)) == expected
         assert _cache.is_ours(numba.void(memories)) == expected
         assert _cache.is_ours((numba.types.Tuple((memories,)),)) == expected
+
+
+def test_kernels_are_inlined_into_each_other():
+    """Else the last bits of a result would tell whether its process compiled anew.
+
+    Between a kernel that was compiled alone and its copy within a caller the order of a
+    sum may differ.
+    """
+    package = target()
+    names = [found.name for found in pkgutil.iter_modules(package.__path__)]
+    modules = [importlib.import_module(f"{package.__name__}.{name}") for name in names]
+    kernels = [
+        kernel
+        for module in modules
+        for kernel in vars(module).values()
+        if hasattr(kernel, "targetoptions")
+    ]
+    assert len(kernels) > 50
+    assert all(kernel.targetoptions["forceinline"] for kernel in kernels)

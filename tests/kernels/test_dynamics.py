@@ -109,14 +109,14 @@ def test_steps_by_products_and_by_differences_agree(monkeypatch, shape, dtype):
 def test_memories_of_several_betas_lower_the_energy_and_rest_at_a_stationary_state(
     kernels, dtype
 ):
-    case = Case((40, 3, 4, 6), dtype, own=True)
+    case = Case((9, 3, 4, 6), dtype, own=True)
     settings = case.mu, case.log_w, case.beta
-    out = np.empty((40, 7, 3), dtype)
+    out = np.empty((9, 7, 3), dtype)
     kernels.trajectory(case.X, case.memories, case.free(), out)
     energies = np.apply_along_axis(reference.energy, 2, out.astype(float), *settings)
     assert (np.diff(energies, axis=1) <= 1e-6).all()
-    ends, shift = np.empty((40, 3), dtype), np.empty(40, dtype)
-    long = case.free()._replace(n_steps=5000)
+    ends, shift = np.empty((9, 3), dtype), np.empty(9, dtype)
+    long = case.free()._replace(n_steps=1000)
     kernels.rest(case.X, case.memories, long, dtype(1e-5), ends, shift)
     assert (shift <= 1e-5).all()
     still = [reference.pulled(v, *settings, 1.0) for v in ends.astype(float)]

@@ -36,11 +36,16 @@ def _keep(dispatcher):
 # `reassoc` lets sums over features use vector registers: the compiler then chooses the
 # order of a sum, which is the same for every row and every call. `nnan` and `ninf` stay
 # off, because kernels rely on NaN and infinity.
+#
+# Kernels are inlined where others call them. A process that compiles would call the
+# copy that was compiled alone, while one that loads kernels from disk would run the
+# copy that was optimised within its caller, and these may order sums differently.
 OPTIONS = {
     "nogil": True,
     "fastmath": {"reassoc", "contract", "nsz"},
     "error_model": "numpy",
     "no_cfunc_wrapper": True,
+    "forceinline": True,
     "_nrt": False,
 }
 
@@ -62,12 +67,5 @@ LANEWISE = OPTIONS | {"fastmath": {"contract", "nsz"}}
 lanewise = _njit(**LANEWISE)
 inner_lanewise = _njit(**LANEWISE | {"no_cpython_wrapper": True})
 
-# Part of a kernel: inlined by numba, never compiled alone. Functions that sum over
-# lanes or features should be parts. Otherwise a process that compiles them would run
-# the copy that was compiled alone, while a process that loads kernels from disk would
-# run the copy that was optimised within the kernel, and these may order sums
-# differently.
+# Part of a kernel: inlined by numba before types are known, never compiled alone.
 part = _njit(inline="always", **OPTIONS)
-
-# Options of functions that numba selects by argument types and LLVM inlines.
-CHOSEN = OPTIONS | {"forceinline": True}

@@ -12,9 +12,6 @@ from numba.extending import overload
 from ...energies import Gaussian
 from ._jit import LANEWISE
 
-# Options of functions that numba selects by the type of an energy and LLVM inlines.
-CHOSEN = LANEWISE | {"forceinline": True}
-
 
 def log_kernel(self, scaled, n_seen, n_hidden):
     """Log density at a scaled squared distance, without the normaliser."""
@@ -26,12 +23,12 @@ def weight(self, scaled, n_seen, n_hidden):
     return self.weight(scaled, n_seen, n_hidden)
 
 
-@overload(log_kernel, jit_options=CHOSEN, strict=False)
+@overload(log_kernel, jit_options=LANEWISE, strict=False)
 def _log_kernel(self, scaled, n_seen, n_hidden):
     return self.instance_class.log_kernel
 
 
-@overload(weight, jit_options=CHOSEN, strict=False)
+@overload(weight, jit_options=LANEWISE, strict=False)
 def _weight(self, scaled, n_seen, n_hidden):
     return self.instance_class.weight
 
@@ -41,7 +38,7 @@ def weighs(self):
     return not isinstance(self, Gaussian)
 
 
-@overload(weighs, jit_options=CHOSEN)
+@overload(weighs, jit_options=LANEWISE)
 def _weighs(self):
     answer = not issubclass(self.instance_class, Gaussian)
     return lambda self: answer

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numba.extending import overload
 
-from ._jit import CHOSEN, inner
+from ._jit import OPTIONS, inner
 from .tiles import (
     LANES,
     aligned_zeros,
@@ -67,7 +67,7 @@ def write_distances(rows, start, pairs):
     raise NotImplementedError  # numba compiles what `_write_distances` returns
 
 
-@overload(write_distances, jit_options=CHOSEN)
+@overload(write_distances, jit_options=OPTIONS)
 def _write_distances(rows, start, pairs):
     return WAYS[pairs.instance_class]
 
