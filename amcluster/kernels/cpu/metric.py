@@ -176,9 +176,7 @@ def metric_expectation(rows, weights, memories, metric, pulled):
         for k in range(n_clusters):
             p[k] = logit(k, squared[k], float(n_hidden), memories)
         evidence += weights[i] * softmax(p)
-        scale = 0.0
-        for k in range(n_clusters):
-            scale += weights[i] * p[k] / (memories.beta[k] + memories.beta[k])
+        scale = weights[i] * mean_variance(p, memories)
         add_hidden_covariance(root, hidden, n_hidden, scale, of_hidden)
         pulled[i] = 0.0
         mean[:n_hidden] = 0.0
@@ -205,6 +203,15 @@ def metric_expectation(rows, weights, memories, metric, pulled):
     of_both += np.tril(of_seen, -1)
     moment = np.diag(np.diag(of_seen)) + of_both + of_both.T + of_hidden
     return evidence, counts, totals, sums, squares, moment, determinants
+
+
+@kernel
+def mean_variance(p, memories):
+    """The mean of 1 / (2 beta) under the posterior p."""
+    total = 0.0
+    for k in range(p.shape[0]):
+        total += p[k] / (memories.beta[k] + memories.beta[k])
+    return total
 
 
 @kernel
