@@ -290,8 +290,8 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
 
     def __init__(
         self,
-        concentration: float = 1e-3,
         *,
+        concentration: float = 1e-3,
         discount: float = 0.0,
         base_precision: Auto | float = "auto",
         beta: Auto | float = "auto",

@@ -90,6 +90,11 @@ def test_a_beta_that_the_dtype_cannot_hold_is_named():
             clam.fit(X.astype(np.float32))
 
 
+def test_a_number_of_clusters_is_not_taken_for_a_concentration():
+    with pytest.raises(TypeError, match="positional"):
+        CRPAssociativeClusterer(8)
+
+
 def test_a_seed_that_cannot_be_is_named():
     for estimator in PARAMETERS:
         with pytest.raises(ValueError, match="random_state=-1 is no seed"):
