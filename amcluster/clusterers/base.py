@@ -38,8 +38,8 @@ from ..spaces.metric import LearnedMetric
 from .answers import AnswersMixin
 from .callbacks import CallbackSupportMixin, Task, with_callbacks
 
-# What float32 may leave unknown of the variance about memories, before learning takes
-# float64: epsilon times the total one.
+# Rows in float32 are learned from in float64 if the rounding of squared distances,
+# epsilon times the total variance, may be more than this part of that about memories.
 RESOLUTION = 0.01
 
 
@@ -194,7 +194,7 @@ class AssociativeClusterer(
         network, counts = self._network()._replace(device=device), weights > 0
         rows = as_one_kind(X)
 
-        # What does not count may be anywhere.
+        # Rows of weight 0 may lie where squared distances are no numbers.
         reached = X if counts.all() else self._nearer(X)
         self.labels_ = labels = network.asked(
             reached, rows.has_missing, lambda rows, network: rows.labels(network)

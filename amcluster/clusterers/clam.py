@@ -303,7 +303,7 @@ class CLAMClusterer(SeededClusterer):
         def watch(iteration: int, value: float, theta: Floats) -> bool:
             what = f"reconstruction loss {value:.6g} of the total variance"
             self._report(start, iteration, what)
-            if iteration == 1:  # where learning starts
+            if iteration == 1:  # the start, before any step
                 return False
             return iterations.end_one(partial(self._attributes, loss, theta))
 

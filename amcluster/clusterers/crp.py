@@ -39,7 +39,7 @@ from .crp_network import BaseMeasureMixin
 from .crp_stream import StreamMixin
 from .starts import best_of
 
-# What a column varies by is told by so many rows.
+# How far a column spreads is estimated from at most so many rows.
 SPREAD_ROWS = 500
 
 

@@ -266,7 +266,7 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
         return (0.0, ROBUST_TRIM) if robust else (0.0,)
 
     def _swaps(self) -> bool:
-        # They lower the Euclidean inertia, and a metric is learned to leave that.
+        # Swaps lower the Euclidean inertia, which says little of a metric yet to learn.
         return super()._swaps() and self.metric == "euclidean"
 
     def _n_starts(self) -> int:
@@ -361,7 +361,7 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
 
         def watch(iteration: int, value: float, mixture: Mixture) -> bool:
             self._report(start, iteration, f"free energy {value:.6g} nats")
-            if iteration == 1:  # where learning starts
+            if iteration == 1:  # the start, before any step
                 return False
             return iterations.end_one(partial(_attributes, mixture, basis, rows))
 

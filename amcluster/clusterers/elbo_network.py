@@ -118,7 +118,7 @@ class PosteriorStateMixin(AnswersMixin):
             include_boundaries="right",
         )
         joint = self._answer(X, lambda rows, network: rows.joint(network))
-        # Where a memory is out of reach, differences are to be numbers all the same.
+        # A memory out of reach has a logit of -infinity, whose differences are NaN.
         joint = np.maximum(joint, np.finfo(joint.dtype).min / 16)
         start = np.zeros(joint.shape[1])
         v = flow(joint, start, int(n_steps), float(step_size), dynamics)
@@ -157,7 +157,7 @@ class PosteriorStateMixin(AnswersMixin):
             noise = metric.coloured_noise(noise)
         X = self.cluster_centers_[y] + noise / np.sqrt(self.beta_)
         dtype = self.cluster_centers_.dtype
-        # With few degrees of freedom draws are beyond all numbers.
+        # Draws of few degrees of freedom may leave the range of the dtype.
         largest = np.finfo(dtype).max
         return np.clip(X, -largest, largest).astype(dtype, copy=False), y
 
