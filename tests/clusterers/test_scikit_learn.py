@@ -17,7 +17,6 @@ from amcluster import CLAMClusterer, CLAMELBOClusterer, CRPAssociativeClusterer
 
 ESTIMATORS = [
     CLAMClusterer(),
-    CLAMClusterer(solver="adam", weights="learned", mask_fraction=0.5, max_iter=2),
     CLAMELBOClusterer(),
     CLAMELBOClusterer(likelihood="student_t", metric="learned", n_init=1, max_iter=5),
     CRPAssociativeClusterer(),
