@@ -85,11 +85,9 @@ def mean_of(state, memories, alike, squared, p, mean, shared):
 
 
 @part
-def stride(step_size, pull, radius, length):
-    """The size of a step towards u, at a distance `length`."""
-    if length > radius:
-        return step_size * max(pull, radius / length)
-    return step_size
+def stride(pull, radius, length):
+    """The part of u - v, which has this length, that a step of size 1 goes."""
+    return max(pull, radius / length) if length > radius else type(pull)(1)
 
 
 @kernel
@@ -121,38 +119,30 @@ def n_missing(x, shared):
 
 
 @part
-def move(x, complete, dynamics, mean, step, state):
-    """Take a step; return this thread's part of |u - v|^2 over moving coordinates."""
-    squared, lane = state.dtype.type(0), cuda.threadIdx.x
+def turn_away(x, complete, dynamics, mean, state):
+    """Turn the mean u into u - v, 0 where a coordinate does not move.
+
+    In a row with missing values only these move. Returns this thread's part of
+    |u - v|^2.
+    """
+    squared, lane, of_x = state.dtype.type(0), cuda.threadIdx.x, lane_of(x)
     for j in own(state.shape[0]):
-        away = away_from(x, complete, dynamics, mean, state, j)
+        moves = dynamics.moves[j]
+        if dynamics.missing:
+            is_seen = not complete and x[j, of_x] == x[j, of_x]
+            moves = state.dtype.type(0) if is_seen else state.dtype.type(1)
+        away = moves * (mean[j, lane] - state[j, lane])
         squared += away * away
-        state[j, lane] += step * away
+        mean[j, lane] = away
     return squared
 
 
 @part
-def distance(x, complete, dynamics, mean, state, shared):
-    """The length of u - v over moving coordinates."""
-    squared = state.dtype.type(0)
+def move(away, size, state):
+    """Take a step of this size."""
+    lane = cuda.threadIdx.x
     for j in own(state.shape[0]):
-        away = away_from(x, complete, dynamics, mean, state, j)
-        squared += away * away
-    return math.sqrt(sum_of_lane(squared, shared))
-
-
-@part
-def away_from(x, complete, dynamics, mean, state, j):
-    """Coordinate j of u - v, 0 where it does not move.
-
-    In a row with missing values only these move.
-    """
-    lane, moves = cuda.threadIdx.x, dynamics.moves[j]
-    if dynamics.missing:
-        of_x = lane_of(x)
-        is_seen = not complete and x[j, of_x] == x[j, of_x]
-        moves = state.dtype.type(0) if is_seen else state.dtype.type(1)
-    return moves * (mean[j, lane] - state[j, lane])
+        state[j, lane] += size * away[j, lane]
 
 
 @kernel
@@ -178,26 +168,21 @@ def write_rest(
         x = tile_at(rows, start)
         complete = dynamics.missing and n_missing(x, shared) == zero
         fill(starts, start, state)
-        step, moved, t = dynamics.step_size, rows.dtype.type(np.inf), 0
-        moving = np.int32(dynamics.n_steps)
-        while moving:
+        is_first = cuda.threadIdx.y == 0 and start + lane < shift.shape[0]
+        if is_first:
+            shift[start + lane] = rows.dtype.type(np.inf)
+        left = dynamics.n_steps
+        while cuda.syncthreads_or(np.int32(left)):
             pull = mean_of(state, memories, alike, squared, p, mean, shared)
-            size = step
-            if not alike:
-                length = distance(x, complete, dynamics, mean, state, shared)
-                size = stride(step, pull, radius, length)
-            length = move(x, complete, dynamics, mean, size, state)
-            length = sum_of_lane(length, shared)
-            if step > zero:
-                moved = math.sqrt(length)
-            if moved <= tolerance:
-                step = zero
-            t += 1
-            goes_on = step > zero and t < dynamics.n_steps
-            moving = cuda.syncthreads_or(np.int32(goes_on))
+            length = turn_away(x, complete, dynamics, mean, state)
+            length = math.sqrt(sum_of_lane(length, shared))
+            if left > 0:
+                size = dynamics.step_size * stride(pull, radius, length)
+                move(mean, size, state)
+                if is_first:
+                    shift[start + lane] = length
+                left = left - 1 if length > tolerance else 0
         store(state, start, out)
-        if cuda.threadIdx.y == 0 and start + lane < shift.shape[0]:
-            shift[start + lane] = moved
 
 
 @kernel
@@ -214,7 +199,8 @@ def write_trajectory(rows, starts, memories, dynamics, alike, room, of_memories,
         store(state, start, out[:, 0])
         for t in range(dynamics.n_steps):
             pull = mean_of(state, memories, alike, squared, p, mean, shared)
-            move(x, complete, dynamics, mean, dynamics.step_size * pull, state)
+            turn_away(x, complete, dynamics, mean, state)
+            move(mean, dynamics.step_size * pull, state)
             store(state, start, out[:, t + 1])
 
 

@@ -180,11 +180,12 @@ def go_back(x, w, unit, network, of_x, alphas, posteriors, back, sums, shared):
         of_f[k, lane] = zero
     add_products(gamma, alphas[last], ends, shared)
     for t in range(last - 1, -1, -1):
+        product(network.between, gamma, z, shared)
+        # Numbers that live during a product take registers, of which it needs most.
         step, sigma, sees = network.steps[t], posteriors[t], t > 0 or network.sees
         rest, left = network.rests[t] if sees else zero, shared.dtype.type(1) - step
         scale, mean = network.beta + network.beta, zero
         squared = (unit * e) * (unit * e) * far
-        product(network.between, gamma, z, shared)
         for k in own(n_clusters):
             inner = e * of_x[0, k, lane]
             z[k, lane] += inner
