@@ -219,7 +219,9 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
 
     where 0 stands for a new memory, m is the mean of the data, and both data terms are
     multiplied by ``effective_dimension_ / rank_``. The energy is minus their logsumexp,
-    divided by beta.
+    divided by beta times that factor. With p = softmax(a) a step of the dynamics is::
+
+        v <- v + step_size (sum_{k > 0} p_k (mu_k - v) + p_0 gamma / beta (m - v))
 
     The paper [1]_ prints a_0 without the term in log(gamma / beta), which makes both
     densities integrate to 1. Without it a new memory is favoured by (D / 2) log(beta /
