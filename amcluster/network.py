@@ -24,14 +24,13 @@ class Network(NamedTuple):
     beyond: bool = False  # whether distances outside the axes of the metric count
     has_base: bool = False  # whether the last memory is a base measure
 
-    @classmethod
-    def with_base(cls, network, base_mean, log_new, gamma, dimension):
-        """A network and, as one more memory, the base measure N(m, I / (2 gamma)).
+    def with_base(self, base_mean, log_new, gamma, dimension):
+        """The network with a base measure N(m, I / (2 gamma)) as one more memory.
+
+        The other memories have one beta.
 
         Parameters
         ----------
-        network : Network
-            Of the memories, which have one beta.
         base_mean : ndarray of shape (n_features,)
         log_new : float
             Log weight of a new memory, beside those of the memories.
@@ -41,7 +40,7 @@ class Network(NamedTuple):
             The number of dimensions that count: memories and base measure integrate to
             the same over so many.
         """
-        memories, n_features = network.memories, len(base_mean)
+        memories, n_features = self.memories, len(base_mean)
         beta = memories.of_each(memories.beta)
         log_scale = np.log(gamma / memories.reference_beta) * dimension / n_features / 2
         both = memories._replace(
@@ -51,7 +50,7 @@ class Network(NamedTuple):
             log_scales=np.append(np.zeros(len(beta)), log_scale),
             dimension=float(n_features),
         )
-        return network._replace(memories=both, has_base=True)
+        return self._replace(memories=both, has_base=True)
 
     @property
     def known(self):

@@ -81,8 +81,7 @@ class BaseMeasureMixin(AnswersMixin):
         memories = network.memories._replace(
             log_weights=np.log(counts - self.discount), beta=power * self.beta_
         )
-        return Network.with_base(
-            network._replace(memories=memories),
+        return network._replace(memories=memories).with_base(
             self.base_mean_,
             np.log(model.restaurant.new_weight(len(counts))),
             power * model.base_beta(self.beta_),

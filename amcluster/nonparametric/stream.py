@@ -234,8 +234,7 @@ def with_new_kinds(rows, grown, model, random_state):
     origin, metric = np.zeros(len(rows.offset)), None
     if rows.root is not None:
         metric = LearnedMetric(np.ones(len(rows.root)), None, rows.root)
-    both = Network.with_base(
-        Network(memories, metric, origin, rows.device),
+    both = Network(memories, metric, origin, rows.device).with_base(
         origin,
         log(model.restaurant.new_weight(len(grown.counts))),
         model.tempering * model.base_beta(grown.beta),

@@ -290,8 +290,8 @@ def network_of(tables, model, beta):
     """Memories at their means, and the base measure as one more."""
     rho, centers = model.base_precision, tables.sums / tables.counts[:, None]
     sizes = np.log(tables.counts - model.restaurant.discount)
-    return Network.with_base(
-        Network(Memories(centers, sizes, model.tempering * beta)),
+    network = Network(Memories(centers, sizes, model.tempering * beta))
+    return network.with_base(
         np.zeros(model.n_features),
         np.log(model.restaurant.new_weight(len(centers))),
         model.tempering * beta * rho / (beta + rho),
