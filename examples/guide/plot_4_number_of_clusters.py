@@ -45,8 +45,8 @@ plt.show()
 # fewer rows.
 
 for concentration in (1e-9, 1e-6, 1e-3, 1):
-    found = CRPAssociativeClusterer(concentration, random_state=0).fit(X).n_clusters_
-    print(f"concentration {concentration:5g}: {found} clusters")
+    crp = CRPAssociativeClusterer(concentration=concentration, random_state=0).fit(X)
+    print(f"concentration {concentration:5g}: {crp.n_clusters_} clusters")
 
 # %%
 # Other ways to a number
