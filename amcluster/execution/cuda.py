@@ -48,13 +48,22 @@ class CUDA:
         """The kernels."""
         return target("cuda")
 
+    @property
+    def kernels_in_shapes(self):
+        """There are none."""
+        refuse_shapes()
+
     def rows_of(self, kernel, X, memories, *settings, out, passes=1):
         """As `threads.rows_of`; entries of `out` may be arrays on the GPU."""
+        if getattr(memories, "roots", None) is not None:
+            refuse_shapes()
         for block, rows in self._blocks(X, out):
             kernel(rows, memories, *settings, *(array[block] for array in out))
 
     def sum_over(self, kernel, X, weights, memories, *settings, out=(), passes=1):
         """As `threads.sum_over`; entries of `out` may be arrays on the GPU."""
+        if getattr(memories, "roots", None) is not None:
+            refuse_shapes()
         weights, totals = self._kept(weights), None
         for block, rows in self._blocks(X, out):
             slices = (array[block] for array in out)
@@ -140,6 +149,14 @@ class CUDA:
             key: held for key, held in self._held.items() if held.source() is not None
         }
         return self._room - sum(held.n_bytes for held in self._held.values())
+
+
+def refuse_shapes():
+    """Raise, as there are no kernels for memories with roots."""
+    raise NotImplementedError(
+        "Memories with a covariance of their own have no kernels for a GPU: use"
+        " device='cpu'."
+    )
 
 
 class Buffer:

@@ -27,6 +27,11 @@ class CPU:
         """The kernels."""
         return target("cpu")
 
+    @property
+    def kernels_in_shapes(self):
+        """The kernels that only memories with roots have."""
+        return self.kernels
+
     def column(self, matrix, j):
         """Column j, contiguous, on the device that has the matrix."""
         return np.ascontiguousarray(matrix[:, j])

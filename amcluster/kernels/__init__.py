@@ -41,6 +41,10 @@ class Memories(NamedTuple):
     of features that are not missing; the log-kernel of the Gaussian is -t. Distances
     are Euclidean: with a learned metric the caller transforms rows and centers.
 
+    Memories may have shapes of their own: t is then ``beta[k] * |(v - centers[k]) @
+    roots[k]|^2``. Each root has determinant 1, so that beta alone says how large a
+    memory is.
+
     One number for all memories may stand for `beta` and for `log_scales`, until
     `astype` makes arrays of them, as kernels need.
     """
@@ -53,6 +57,9 @@ class Memories(NamedTuple):
     # (n_clusters,) what a feature adds to the log normaliser of a memory, beyond that
     # of the first: log(beta[k] / beta[0]) / 2
     log_scales: np.ndarray | float = 0.0
+    # (n_clusters, n_features, n_features) lower triangular, of determinant 1; None: the
+    # identity for all
+    roots: np.ndarray | None = None
 
     @property
     def reference_beta(self):
@@ -71,6 +78,7 @@ class Memories(NamedTuple):
             log_weights=self.log_weights[where],
             beta=self.of_each(self.beta)[where],
             log_scales=self.of_each(self.log_scales)[where],
+            roots=None if self.roots is None else self.roots[where],
         )
 
     def of_each(self, number, dtype=None):
@@ -93,6 +101,7 @@ class Memories(NamedTuple):
             log_scales=self.of_each(self.log_scales, dtype),
             energy=type(self.energy)(*parameters),
             dimension=number(self.dimension),
+            roots=None if self.roots is None else plain(self.roots, dtype),
         )
 
 
@@ -156,6 +165,11 @@ class Dynamics(NamedTuple):
 
 def refuse_other_energies(memories):
     """Raise unless the memories are Gaussian and alike, for kernels that need it."""
+    if memories.roots is not None:
+        raise NotImplementedError(
+            "Learning through the dynamics is for memories of one shape, not for such"
+            " with roots of their own."
+        )
     if not memories.alike:
         raise NotImplementedError(
             "Learning through the dynamics is for memories of one beta, not of several."

@@ -82,7 +82,8 @@ class Complete(NamedTuple):
         values, device = self.values, network.device
         out = np.empty((len(values), *shape), dtype or values.dtype)
         kernel = getattr(device.kernels, kernel)
-        device.rows_of(kernel, *network.in_coordinates(values), out=(out,))
+        rows, memories = network.in_coordinates(values)
+        device.rows_of(kernel, rows, memories, out=(out,), passes=passes_of(memories))
         return out
 
 
@@ -166,7 +167,8 @@ class DistinctRows(WeightedRows):
         """The memory of largest posterior of each row."""
         device, out = self.device, np.empty(len(self.values), np.intp)
         memories = memories.astype(self.values.dtype)
-        device.rows_of(device.kernels.label, self.values, memories, out=(out,))
+        kernel, passes = device.kernels.label, passes_of(memories)
+        device.rows_of(kernel, self.values, memories, out=(out,), passes=passes)
         return out
 
     def expectation(self, memories, irls=None):
@@ -182,14 +184,24 @@ class DistinctRows(WeightedRows):
         Returns
         -------
         Statistics
+            With the moment only if memories have roots.
         """
         device = self.device
+        if memories.roots is None:
+            kernel = device.kernels.expectation
+        else:
+            kernel = device.kernels_in_shapes.shaped_expectation
         sums = device.sum_over(
-            device.kernels.expectation,
+            kernel,
             self.values,
             self.weights,
             memories.astype(self.values.dtype),
             out=(device.empty(len(self.values)) if irls is None else irls,),
-            passes=4,
+            passes=4 * passes_of(memories),
         )
         return Statistics(self.total_weight, self.n_values, *sums)
+
+
+def passes_of(memories):
+    """How often a row is compared with all memories: with roots for each coordinate."""
+    return 1 if memories.roots is None else memories.roots.shape[1]

@@ -17,6 +17,9 @@ class Statistics(NamedTuple):
     Distances and sums are in the coordinates of the memories. Missing values count for
     nothing where there is no metric, and are as each memory expects them where there is
     one; then the IRLS weight of a row is the same for all features.
+
+    For memories with roots squares are of each memory, in its shape, and the moment of
+    each memory is about its center.
     """
 
     weight: float  # of the rows
@@ -25,8 +28,10 @@ class Statistics(NamedTuple):
     counts: np.ndarray  # (n_clusters,) of p
     irls: np.ndarray  # (n_clusters,), or of each feature (n_clusters, n_features), of u
     sums: np.ndarray  # (n_clusters, n_features) of u * row
-    squares: float  # of u * |row - center|^2
-    moment: np.ndarray | None = None  # (n_features, n_features) of u * row * row^T
+    squares: float  # of u * |row - center|^2; with roots (n_clusters,)
+    # (n_features, n_features) of u * row * row^T; with roots (n_clusters, n_features,
+    # n_features) of u * (row - center) * (row - center)^T
+    moment: np.ndarray | None = None
     log_determinants: float = 0.0  # of the metric of what is missing, times weight
 
     def merge(self, other):

@@ -178,6 +178,18 @@ def test_streamed_rows_are_the_resident_ones(gpu, small_gpu, monkeypatch):
             np.testing.assert_allclose(actual, expected, rtol=1e-12)
 
 
+def test_memories_with_roots_are_refused(gpu):
+    """Before a kernel ignores them."""
+    rows = distinct_rows(X, np.ones(15))._replace(device=gpu)
+    memories = Memories(X[:3], np.zeros(3), 0.7, roots=np.array([np.eye(2)] * 3))
+    with pytest.raises(NotImplementedError, match=r"covariance.*device='cpu'"):
+        rows.labels(memories)
+    with pytest.raises(NotImplementedError, match=r"covariance.*device='cpu'"):
+        rows.expectation(memories)
+    with pytest.raises(NotImplementedError, match=r"covariance.*device='cpu'"):
+        gpu.sum_over(gpu.kernels.expectation, X, np.ones(15), memories.astype(float))
+
+
 def test_blocks_cover_the_rows(small_gpu):
     """Each buffer is used again before the kernel of the other block has begun."""
     for layout in (X, np.asfortranarray(X), X[:13], X[:5], X[:1], X[::2]):

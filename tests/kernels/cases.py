@@ -73,6 +73,23 @@ class Case:
         return *rows, self.mu, self.log_w, self.beta, self.step_size, self.n_steps
 
 
+def random_roots(n_clusters, n_features, seed=3):
+    """Lower triangular roots of determinant 1, one for each memory."""
+    rng = np.random.default_rng(seed)
+    roots = np.tril(rng.normal(size=(n_clusters, n_features, n_features)))
+    roots /= n_features
+    diagonals = rng.uniform(0.5, 2, (n_clusters, n_features))
+    diagonals /= np.exp(np.log(diagonals).mean(axis=1, keepdims=True))
+    roots[:, np.arange(n_features), np.arange(n_features)] = diagonals
+    return roots
+
+
+def in_shapes(case):
+    """The case's memories with roots, in its dtype."""
+    roots = random_roots(case.n_clusters, case.n_features)
+    return case.memories._replace(roots=roots).astype(case.dtype)
+
+
 def hidden_features(n_features):
     """Hide every third feature, from the second."""
     hidden = np.zeros(n_features, dtype=bool)

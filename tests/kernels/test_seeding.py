@@ -90,8 +90,8 @@ def test_rows_meet_centers_as_they_lie_or_as_lanes(dtype, n_features, n_clusters
     rng, n_rows = np.random.default_rng(0), 300
     X = rng.normal(size=(n_rows, n_features)).astype(dtype)
     centers = rng.normal(size=(n_clusters, n_features)).astype(dtype)
-    assert isinstance(pairwise.pairs_with(centers), way)
     memories = Memories(centers, np.zeros(n_clusters), 1.0).astype(dtype)
+    assert isinstance(pairwise.pairs_with(memories), way)
     far, ones = np.full(n_rows, np.inf, dtype), np.ones(n_rows)
     squared, backwards = np.empty((2, n_rows, n_clusters), dtype)
     target().potentials(X, ones, memories, False, far, squared)

@@ -12,6 +12,7 @@ from amcluster.rows.distinct import distinct_rows
 from amcluster.rows.kinds import by_kind
 from amcluster.rows.missing import DistinctRowsWithMissing, Missing
 
+from ..kernels.cases import random_roots
 from ..reference import EStepWithHoles
 
 rng = np.random.default_rng(0)
@@ -117,6 +118,28 @@ def test_labels_and_statistics(table, nu):
     np.testing.assert_allclose(found.sums, sums)
     np.testing.assert_allclose(found.squares, expected.squares)
     assert found.moment is None
+
+
+def test_statistics_of_memories_with_roots():
+    """They merge, and fade; sums are those of the kernel."""
+    roots = random_roots(4, 3)
+    memories = MEMORIES._replace(roots=roots)
+    rows, irls = distinct_rows(X, WEIGHTS), np.empty(30)
+    whole = rows.expectation(memories, irls)
+    assert whole.squares.shape == (4,)
+    assert whole.moment.shape == (4, 3, 3)
+    scatter = np.einsum("kde,kdf,kfe->k", roots, whole.moment, roots)
+    np.testing.assert_allclose(scatter, whole.squares)
+    np.testing.assert_allclose(irls.sum(), whole.irls.sum())
+    parts = [rows.drawn(some, WEIGHTS[: len(some)]) for some in ([0, 1], [2, 3, 4])]
+    merged = parts[0].expectation(memories).merge(parts[1].expectation(memories))
+    weights = np.concatenate([WEIGHTS[:2], WEIGHTS[:3]])
+    together = rows.drawn([0, 1, 2, 3, 4], weights).expectation(memories)
+    for one, other in zip(merged.decayed(0.5), together, strict=True):
+        np.testing.assert_allclose(one, np.multiply(0.5, other))
+    out = np.empty((30, 4))
+    CPU().kernels.posterior(rows.values, memories.astype(float), out)
+    np.testing.assert_array_equal(rows.labels(memories), out.argmax(axis=1))
 
 
 def test_complete_rows_write_the_irls_weight_of_each():

@@ -15,6 +15,7 @@ from .slices import (
     posterior,
     seen_expectation,
     seen_logits,
+    shaped_expectation,
 )
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "seat",
     "seen_expectation",
     "seen_logits",
+    "shaped_expectation",
     "squared_error",
     "swap_costs",
     "trajectory",

@@ -1,4 +1,4 @@
-"""Pairwise squared distances of rows and centers, tile by tile, in one of three ways.
+"""Pairwise squared distances of rows and centers, tile by tile, in one of four ways.
 
 Each way is a type of its own, and a kernel is compiled only for the way it is given.
 """
@@ -16,6 +16,7 @@ from .tiles import (
     padded,
     padded_matrix,
     squares,
+    squares_in_shapes,
     squares_of_seen,
 )
 
@@ -48,15 +49,43 @@ class OfSeen(NamedTuple):
     values: np.ndarray  # (1, K, LANES) room for squared distances
 
 
-def pairs_with(centers, missing=False):
-    """Room for distances of rows from these centers, in the way that costs least."""
-    n_features = centers.shape[1]
-    centers = padded_matrix(centers)
+class InShapes(NamedTuple):
+    """As InTiles, each center in a shape of its own."""
+
+    centers: np.ndarray  # (K, D) padded
+    roots: np.ndarray  # (n_clusters, D, D) padded, transposed
+    tile: np.ndarray  # (1, D, LANES)
+    away: np.ndarray  # (D, LANES) room for differences
+    turned: np.ndarray  # (4, LANES)
+    values: np.ndarray  # (1, K, LANES) room for squared distances
+
+
+def pairs_with(memories, missing=False):
+    """Room for distances of rows from the memories, in the way that costs least.
+
+    Where values may be missing, shapes are not looked at.
+    """
+    n_features = memories.centers.shape[1]
+    centers = padded_matrix(memories.centers)
     values = aligned_zeros((1, len(centers), LANES), centers.dtype)
-    if n_features >= min(MANY, TIMES * len(centers)) and not missing:
+    shaped = memories.roots is not None and not missing
+    many = n_features >= min(MANY, TIMES * len(centers))
+    if many and not (missing or shaped):
         return AlongFeatures(centers, values)
     tile = aligned_zeros((1, padded(n_features), LANES), centers.dtype)
+    if shaped:
+        roots = transposed_roots(memories.roots)
+        away, turned = np.empty_like(tile[0]), aligned_zeros((4, LANES), tile.dtype)
+        return InShapes(centers, roots, tile, away, turned, values)
     return OfSeen(centers, tile, values) if missing else InTiles(centers, tile, values)
+
+
+def transposed_roots(roots):
+    """The transposes, padded with zeros."""
+    n_features = padded(roots.shape[1])
+    out = np.zeros((len(roots), n_features, n_features), roots.dtype)
+    out[:, : roots.shape[1], : roots.shape[1]] = roots.transpose(0, 2, 1)
+    return out
 
 
 def write_distances(rows, start, pairs):
@@ -82,6 +111,19 @@ def of_seen(rows, start, pairs):
     """`write_distances`, as OfSeen."""
     fill_tile(rows, start, rows.shape[0] - 1, pairs.tile[0])
     squares_of_seen(pairs.tile, pairs.centers, pairs.values)
+
+
+def in_shapes(rows, start, pairs):
+    """`write_distances`, as InShapes."""
+    fill_tile(rows, start, rows.shape[0] - 1, pairs.tile[0])
+    squares_in_shapes(
+        pairs.tile[0],
+        pairs.centers,
+        pairs.roots,
+        pairs.away,
+        pairs.turned,
+        pairs.values[0],
+    )
 
 
 def along_features(rows, start, pairs):
@@ -117,4 +159,9 @@ def plus_four(totals, x, c):
     return totals[0] + p * p, totals[1] + q * q, totals[2] + r * r, totals[3] + s * s
 
 
-WAYS = {InTiles: in_tiles, AlongFeatures: along_features, OfSeen: of_seen}
+WAYS = {
+    InTiles: in_tiles,
+    AlongFeatures: along_features,
+    OfSeen: of_seen,
+    InShapes: in_shapes,
+}

@@ -138,25 +138,25 @@ def largest_logit(logits, n_clusters, largest, best):
 
 def logits(rows, memories, out):
     """Write the logits into out (n_rows, n_clusters)."""
-    logit_tiles(rows, memories, pairs_with(memories.centers), out)
+    logit_tiles(rows, memories, pairs_with(memories), out)
 
 
 def posterior(rows, memories, out):
     """Write p(k | x) into out (n_rows, n_clusters)."""
     lanes = aligned_zeros((2, 1, LANES), rows.dtype)
-    posterior_tiles(rows, memories, pairs_with(memories.centers), *lanes, out)
+    posterior_tiles(rows, memories, pairs_with(memories), *lanes, out)
 
 
 def label(rows, memories, out):
     """Write argmax_k p(k | x) into out (n_rows,); of equal ones the first."""
     best, largest = indices(rows.dtype), aligned_zeros((LANES,), rows.dtype)
-    label_tiles(rows, memories, pairs_with(memories.centers), best, largest, out)
+    label_tiles(rows, memories, pairs_with(memories), best, largest, out)
 
 
 def log_evidence(rows, memories, out):
     """Write logsumexp_k of the logits into out (n_rows,)."""
     lanes = aligned_zeros((2, 1, LANES), rows.dtype)
-    evidence_tiles(rows, memories, pairs_with(memories.centers), *lanes, out)
+    evidence_tiles(rows, memories, pairs_with(memories), *lanes, out)
 
 
 @kernel

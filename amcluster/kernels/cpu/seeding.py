@@ -21,7 +21,7 @@ def potentials(rows, weights, memories, missing, closest, nearer):
     """
     n_centers, labels = len(memories.centers), np.empty(0, np.int32)
     kept, extra = aligned_zeros((n_centers,), float), np.empty((n_centers, 0))
-    pairs = pairs_with(memories.centers, missing)
+    pairs = pairs_with(memories, missing)
     swap(rows, weights, pairs, labels, closest, closest, kept, extra, nearer)
     return (kept,)
 
@@ -41,7 +41,7 @@ def nearest(rows, weights, memories, missing, labels, first, second):
         seen=aligned_zeros(shape, float),
     )
     lanes = indices(rows.dtype), *aligned_zeros((2, LANES), rows.dtype)
-    pairs = pairs_with(memories.centers, missing)
+    pairs = pairs_with(memories, missing)
     assign(rows, weights, pairs, missing, lanes, sums, labels, first, second)
     return sums
 
@@ -108,7 +108,7 @@ def swap_costs(rows, weights, memories, n_clusters, missing, labels, first, seco
     kept = aligned_zeros((len(memories.centers),), float)
     extra = aligned_zeros((len(kept), n_clusters), float)
     nearer = np.empty((0, 0), rows.dtype)
-    pairs = pairs_with(memories.centers, missing)
+    pairs = pairs_with(memories, missing)
     swap(rows, weights, pairs, labels, first, second, kept, extra, nearer)
     return kept, extra
 

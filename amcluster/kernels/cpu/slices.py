@@ -9,6 +9,7 @@ import numpy as np
 from . import expectation as _expectation
 from . import missing as _missing
 from . import reduce as _reduce
+from . import shaped as _shaped
 
 # Memories that a kernel compares rows with at once: it has room for so many numbers for
 # each of 128 rows.
@@ -86,6 +87,16 @@ def seen_expectation(rows, weights, memories, pulled):
     return _sums(
         _missing.seen_expectation, _seen_evidence, rows, weights, memories, pulled
     )
+
+
+def shaped_expectation(rows, weights, memories, pulled):
+    """`shaped.shaped_expectation`, which is of as many memories as one slice."""
+    if not are_few(memories):
+        raise NotImplementedError(
+            f"{len(memories.log_weights)} memories with a covariance of their own, must"
+            f" be at most {MOST}: let them share one."
+        )
+    return _shaped.shaped_expectation(rows, weights, memories, pulled)
 
 
 def _sums(kernel, evidence_of, rows, weights, memories, pulled):

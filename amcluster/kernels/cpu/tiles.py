@@ -177,6 +177,44 @@ def squares_of_seen(tiles, centers, out):
                         squared[lane] += difference * difference
 
 
+@lanewise
+def squares_in_shapes(tile, centers, roots, away, turned, out):
+    """Write |(x - center) @ root|^2 into out, for the lower triangular root of each.
+
+    `roots` are transposed. `away` (D, LANES) and `turned` (4, LANES) are room for the
+    differences and for four of their coordinates in the shape of a center.
+    """
+    zero, infinite = tile.dtype.type(0.0), tile.dtype.type(np.inf)
+    t0, t1, t2, t3 = turned[0], turned[1], turned[2], turned[3]
+    for k in range(roots.shape[0]):
+        squared = out[k]
+        for j in range(centers.shape[1]):
+            for lane in range(LANES):
+                away[j, lane] = tile[j, lane] - centers[k, j]
+        for c in range(0, centers.shape[1], 4):
+            for j in range(c, centers.shape[1], 4):
+                x0, x1, x2, x3 = away[j], away[j + 1], away[j + 2], away[j + 3]
+                r0, r1 = four(roots[k, c], j), four(roots[k, c + 1], j)
+                r2, r3 = four(roots[k, c + 2], j), four(roots[k, c + 3], j)
+                if j == c:
+                    for lane in range(LANES):
+                        t0[lane] = t1[lane] = t2[lane] = t3[lane] = zero
+                for lane in range(LANES):
+                    x = x0[lane], x1[lane], x2[lane], x3[lane]
+                    t0[lane] = plus_products(t0[lane], x, r0)
+                    t1[lane] = plus_products(t1[lane], x, r1)
+                    t2[lane] = plus_products(t2[lane], x, r2)
+                    t3[lane] = plus_products(t3[lane], x, r3)
+            if c == 0:
+                for lane in range(LANES):
+                    squared[lane] = zero
+            for lane in range(LANES):
+                x = t0[lane], t1[lane], t2[lane], t3[lane]
+                total = plus_products(squared[lane], x, x)
+                # The difference of two infinities is beyond the dtype's range.
+                squared[lane] = total if total == total else infinite
+
+
 @inner_lanewise
 def plus_products(total, x, c):
     """The total plus the inner product over four coordinates."""

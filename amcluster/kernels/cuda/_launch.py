@@ -68,7 +68,13 @@ def launch_on(function, n_pieces, arguments, room=(), out=(), sums=()):
 
 
 def on_device(value):
-    """Copy an array, or all arrays in a tuple, to the device; return numbers as is."""
+    """Copy an array, or all arrays in a tuple, to the device; return numbers as is.
+
+    What is None, as the roots of memories without, becomes an empty tuple: kernels for
+    a GPU take no None.
+    """
+    if value is None:
+        return ()
     if isinstance(value, tuple):
         fields = map(on_device, value)
         return type(value)(*fields) if hasattr(value, "_fields") else (*fields,)
