@@ -171,6 +171,28 @@ class DistinctRows(WeightedRows):
         device.rows_of(kernel, self.values, memories, out=(out,), passes=passes)
         return out
 
+    def posteriors(self, memories):
+        """The posterior of each memory for each row (n_distinct, n_clusters)."""
+        return self._written("posterior", memories, len(memories.centers))
+
+    def log_likelihood(self, memories):
+        """The log density of all rows, in nats."""
+        evidence = self._written("log_evidence", memories)
+        return self.weights @ evidence + self.log_normaliser(memories)
+
+    def log_normaliser(self, memories):
+        """What makes the weighted sum of their log evidence one of log densities."""
+        beta, n_features = memories.reference_beta, self.values.shape[1]
+        normaliser = memories.energy.log_normaliser(beta, n_features, 0)
+        return self.total_weight * normaliser
+
+    def _written(self, kernel, memories, *shape):
+        out = np.empty((len(self.values), *shape), self.values.dtype)
+        memories = memories.astype(self.values.dtype)
+        kernel, passes = getattr(self.device.kernels, kernel), passes_of(memories)
+        self.device.rows_of(kernel, self.values, memories, out=(out,), passes=passes)
+        return out
+
     def expectation(self, memories, irls=None):
         """Sums over the rows under the posteriors of memories.
 
