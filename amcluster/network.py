@@ -27,7 +27,7 @@ class Network(NamedTuple):
     def with_base(self, base_mean, log_new, gamma, dimension):
         """The network with a base measure N(m, I / (2 gamma)) as one more memory.
 
-        The other memories have one beta.
+        Where memories have roots it has the identity.
 
         Parameters
         ----------
@@ -43,12 +43,16 @@ class Network(NamedTuple):
         memories, n_features = self.memories, len(base_mean)
         beta = memories.of_each(memories.beta)
         log_scale = np.log(gamma / memories.reference_beta) * dimension / n_features / 2
+        roots = memories.roots
+        if roots is not None:
+            roots = np.concatenate([roots, np.eye(roots.shape[1])[None]])
         both = memories._replace(
             centers=np.vstack([memories.centers, base_mean]),
             log_weights=np.append(memories.log_weights, log_new),
             beta=np.append(beta, gamma),
-            log_scales=np.append(np.zeros(len(beta)), log_scale),
+            log_scales=np.append(memories.of_each(memories.log_scales), log_scale),
             dimension=float(n_features),
+            roots=roots,
         )
         return self._replace(memories=both, has_base=True)
 
@@ -74,8 +78,20 @@ class Network(NamedTuple):
         return of_each_kind(
             X,
             missing,
-            lambda rows: ask(rows, self._replace(metric=rows.usable(self.metric))),
+            lambda rows: ask(rows, self.usable_by(rows)),
         )
+
+    def usable_by(self, rows):
+        """The network with its metric in a form that rows of a kind can use.
+
+        Memories keep their shapes: their roots are then in its coordinates.
+        """
+        metric, memories = rows.usable(self.metric), self.memories
+        if memories.roots is not None and metric is not self.metric:
+            inside = self.metric.in_features(memories.roots)
+            roots = np.tril(np.linalg.solve(metric.matrix, inside))
+            memories = memories._replace(roots=roots)
+        return self._replace(metric=metric, memories=memories)
 
     def coordinates(self, points):
         """Points of X in coordinates where the metric is Euclidean."""
@@ -92,6 +108,10 @@ class Network(NamedTuple):
             # One further coordinate, where all memories are at 0.
             rows = np.column_stack([rows, self.length_outside(values)])
             centers = np.pad(centers, ((0, 0), (0, 1)))
+            if memories.roots is not None:
+                roots = np.pad(memories.roots, ((0, 0), (0, 1), (0, 1)))
+                roots[:, -1, -1] = 1
+                memories = memories._replace(roots=roots)
         return rows, memories._replace(centers=centers)
 
     def length_outside(self, points):
@@ -103,7 +123,8 @@ class Network(NamedTuple):
     def in_features(self, values):
         """Rows with missing values and the memories, about the middle, and a root.
 
-        Coordinates mix features, so such rows have none; the root is the metric's.
+        Coordinates mix features, so such rows have none; the root is the metric's, and
+        memories with roots have them in its coordinates.
         """
         if self.metric is None:
             return values, self.memories, None

@@ -121,6 +121,20 @@ class Metric(NamedTuple):
         return cls(matrix, root, centers @ matrix, centers @ root)
 
 
+class Shapes(NamedTuple):
+    """A metric for each memory, A_k: all of one determinant."""
+
+    matrices: np.ndarray  # (n_clusters, n_features, n_features) A_k
+    roots: np.ndarray  # A_k = roots[k] @ roots[k].T
+
+    @classmethod
+    def of(cls, memories, root=None):
+        """The metrics of memories with roots, in the coordinates x @ root."""
+        roots = memories.roots if root is None else root @ memories.roots
+        roots = plain(roots, np.float64)
+        return cls(roots @ roots.transpose(0, 2, 1), roots)
+
+
 class Dynamics(NamedTuple):
     """How a state moves: ``v <- v + step_size * moves * (u - v)``, n_steps times.
 

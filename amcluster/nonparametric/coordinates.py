@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels import Memories
 from ..learning.missing import roughly_filled
 from ..rows.complete import DistinctRows
 from ..rows.kinds import by_kind
@@ -98,8 +97,7 @@ class FilledRows(NamedTuple):
         of_rows, memories = self.labels(memories), self.in_features(memories)
         features = self.features.copy()
         for k in np.unique(of_rows):
-            alone = Memories(memories.centers[[k]], np.zeros(1), memories.beta)
-            inside = of_rows == k
+            alone, inside = memories.some([k]), of_rows == k
             features[inside] = filled(self.device, features[inside], alone, self.root)
         return self._filled_with(features)
 
@@ -123,7 +121,8 @@ class FilledRows(NamedTuple):
         """Sums over the rows under the posteriors of Gaussian memories.
 
         Missing values are as each memory expects them, and squared distances are over
-        what is seen.
+        what is seen. For memories with roots the moments are in coordinates too, and
+        the evidence is short of log det A / 2, of A = root root^T, for each row.
 
         Parameters
         ----------
@@ -136,6 +135,11 @@ class FilledRows(NamedTuple):
         """
         statistics = self.seen.expectation(self.in_features(memories), self.root)
         counts, irls, sums = statistics.counts, statistics.irls, statistics.sums
+        if memories.roots is not None:
+            if self.root is None:
+                return statistics
+            moment = self.root.T @ statistics.moment @ self.root
+            return statistics._replace(sums=sums @ self.root, moment=moment)
         if self.root is not None:
             return statistics._replace(sums=sums @ self.root, moment=None)
         of_missing = (counts[:, None] - irls) * memories.centers

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import logsumexp, softmax
 
 from ..execution.threads import ROW_BY_ROW
-from ..kernels import Metric
+from ..kernels import Metric, Shapes
 from .complete import DistinctRows
 from .states import Clamp, FreeStates, HeldStates
 from .statistics import Statistics
@@ -163,15 +163,20 @@ class DistinctRowsWithMissing(WeightedRows):
         memories : Memories
             In the coordinates of the rows.
         root : ndarray of shape (n_features, n_features), default=None
-            Root of the metric A; None: Euclidean.
+            Root of the metric A; None: Euclidean. Memories with roots have those in
+            the coordinates of the metric.
 
         Returns
         -------
         Statistics
-            With the moment only if there is a metric.
+            With the moment only if there is a metric, or memories have roots.
         """
         device = self.device
-        if root is None:
+        if memories.roots is not None:
+            memories, *settings = in_shapes(memories, root)
+            kernel = device.kernels_in_shapes.shaped_seen_expectation
+            passes = row_by_row(memories)
+        elif root is None:
             memories, settings = memories.astype(self.values.dtype), ()
             kernel, passes = device.kernels.seen_expectation, 4
         else:
@@ -241,10 +246,15 @@ def marginal_logits(device, X, memories, root=None):
     -------
     logits : ndarray of shape (n_rows, n_clusters)
     log_determinants : ndarray of shape (n_rows,), float64
+        0 for memories with roots: then they are of each, and in the logits.
     """
     out = np.empty((len(X), len(memories.centers)), X.dtype)
     log_determinants = np.zeros(len(X))
-    if root is None:
+    if memories.roots is not None:
+        kernel = device.kernels_in_shapes.shaped_seen_logits
+        places, passes = (out, log_determinants), row_by_row(memories)
+        device.rows_of(kernel, X, *in_shapes(memories, root), out=places, passes=passes)
+    elif root is None:
         memories = memories.astype(X.dtype)
         device.rows_of(device.kernels.seen_logits, X, memories, out=(out,))
     else:
@@ -263,6 +273,11 @@ def marginal_logits(device, X, memories, root=None):
 
 def filled(device, X, memories, root=None):
     """The rows with missing values as the memories expect them, given the others."""
+    if memories.roots is not None:
+        out, kernel = np.empty_like(X), device.kernels_in_shapes.shaped_complete
+        arguments, passes = in_shapes(memories, root), row_by_row(memories)
+        device.rows_of(kernel, X, *arguments, out=(out,), passes=passes)
+        return out
     if root is None:
         logits, _ = marginal_logits(device, X, memories)
         expected = posteriors(logits) @ memories.centers.astype(X.dtype)
@@ -279,3 +294,13 @@ def filled(device, X, memories, root=None):
         passes=ROW_BY_ROW,
     )
     return out
+
+
+def in_shapes(memories, root=None):
+    """Memories with roots, and their metrics in features, as kernels take them."""
+    return memories.astype(np.float64), Shapes.of(memories, root)
+
+
+def row_by_row(memories):
+    """How often a row is compared with all memories: with roots for each feature."""
+    return ROW_BY_ROW * (1 + memories.centers.shape[1] // 2)

@@ -128,6 +128,20 @@ class LearnedMetric(NamedTuple):
             triangular * np.where(np.diag(triangular) < 0, -1.0, 1.0),
         )
 
+    def in_features(self, roots):
+        """What roots of memories, in these coordinates, are in features.
+
+        Returns
+        -------
+        ndarray of shape (n_clusters, n_features, n_features)
+            R_k, the root of the memory's metric ``A_k = R_k @ R_k.T``. Within the axes
+            it is as the memory's root says, and outside as the metric's own.
+        """
+        own = np.eye(self.rank) if self.root is None else self.root
+        return np.stack(
+            [self._replace(root=own @ root).dense().matrix for root in roots]
+        )
+
     def to_matrix(self):
         """A (n_features, n_features)."""
         root = self.dense().matrix

@@ -7,6 +7,11 @@ from .metric import metric_complete, metric_expectation, metric_logits
 from .reconstruction import reconstruction_gradient, reconstruction_loss
 from .reduce import squared_error
 from .seeding import nearest, potentials, swap_costs
+from .shaped_missing import (
+    shaped_complete,
+    shaped_seen_expectation,
+    shaped_seen_logits,
+)
 from .slices import (
     expectation,
     label,
@@ -37,7 +42,10 @@ __all__ = [
     "seat",
     "seen_expectation",
     "seen_logits",
+    "shaped_complete",
     "shaped_expectation",
+    "shaped_seen_expectation",
+    "shaped_seen_logits",
     "squared_error",
     "swap_costs",
     "trajectory",
