@@ -81,7 +81,7 @@ class AnswersMixin(TransformerMixin):
         X, missing, far = self._as_given(X)
         if not (missing or far):
             return self._distances(X)
-        centers = np.abs(self.cluster_centers_).max() + self.beta_**-0.5
+        centers = np.abs(self.cluster_centers_).max() + np.min(self.beta_) ** -0.5
         beyond = (np.abs(X) > FAR * centers).any(axis=1)
         return apart(beyond, X, self._far_distances, self._distances)
 

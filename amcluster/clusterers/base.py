@@ -182,7 +182,7 @@ class AssociativeClusterer(
             return learned
         attributes = wide.attributes.copy()
         for name, value in learned.attributes.items():
-            if isinstance(value, np.ndarray):
+            if isinstance(value, np.ndarray) and name in attributes:
                 attributes[name] = attributes[name].astype(value.dtype)
         return wide._replace(attributes=attributes)
 
@@ -263,7 +263,8 @@ class AssociativeClusterer(
 
     def _check_state(self, n_features: int) -> None:
         """Raise unless the fitted attributes fit together, and rows of X."""
-        check_state(self, self._shapes(n_features), ["beta_"])
+        own = np.ndim(getattr(self, "beta_", 0.0)) > 0
+        check_state(self, self._shapes(n_features), [] if own else ["beta_"])
         metric = self._learned_metric()
         if metric is not None:
             metric.check(n_features)
@@ -272,10 +273,13 @@ class AssociativeClusterer(
         """Shapes of fitted arrays, which follow from that of the memories."""
         shape = getattr(getattr(self, "cluster_centers_", None), "shape", ())
         n_clusters = max(1, *shape[:1], 0)
-        return {
+        shapes = {
             "cluster_centers_": (n_clusters, n_features),
             "weights_": (n_clusters,),
         }
+        if np.ndim(getattr(self, "beta_", 0.0)) > 0:
+            shapes["beta_"] = (n_clusters,)
+        return shapes
 
     def _device(self) -> Any:
         """Where kernels run, for one call of a user."""
@@ -323,11 +327,10 @@ def sharpness(rows: WeightedRows, attributes: dict[str, Any]) -> float:
     given the others.
     """
     factors, variances = attributes.get("_metric_"), rows.variances
+    beta = np.max(attributes["beta_"])
     if factors is None:
-        return 2 * attributes["beta_"] * variances.mean()
-    return (
-        2 * attributes["beta_"] * (variances * LearnedMetric(*factors).diagonal).max()
-    )
+        return 2 * beta * variances.mean()
+    return 2 * beta * (variances * LearnedMetric(*factors).diagonal).max()
 
 
 def warn_of_rounding(rows: WeightedRows, mean_square: float) -> None:

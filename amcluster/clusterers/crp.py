@@ -3,10 +3,10 @@
 Half of this file is the docstring that users read.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from numbers import Integral
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +20,19 @@ from ..checks import (
 from ..kernels import Memories
 from ..nonparametric.coordinates import filled_rows
 from ..nonparametric.dissolving import dissolve
+from ..nonparametric.ground import Ground
 from ..nonparametric.hard import Collapsed, first_numbers, lower
 from ..nonparametric.model import ChineseRestaurant, Grown, Nonparametric, Outcome
 from ..nonparametric.noise import Prepared, prepare
-from ..nonparametric.soft import SoftObjective, coarsen, filled_by_path, path_rows
+from ..nonparametric.rounding import smallest_steps
+from ..nonparametric.shapes import LearnedShapes, Shaped, energy_of
+from ..nonparametric.soft import filled_by_path, path_rows
 from ..nonparametric.stream import (
     spreads,
 )
 from ..rows.weighted import WeightedRows
 from ..rows.weights import READINGS, Weighing
+from ..spaces.metric import LearnedMetric
 from .base import (
     AssociativeClusterer,
     Learned,
@@ -41,6 +45,21 @@ from .starts import best_of
 
 # How far a column spreads is estimated from at most so many rows.
 SPREAD_ROWS = 500
+
+AnyGrown: TypeAlias = Grown | Shaped
+Place: TypeAlias = tuple[Ground, Callable[..., Outcome]]
+
+
+class Attempt(NamedTuple):
+    """What one start came to, and where."""
+
+    ground: Ground
+    outcome: Outcome
+
+    @property
+    def objective(self) -> float:
+        """The objective, in units that all starts share."""
+        return self.ground.objective(self.outcome)
 
 
 class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClusterer):
@@ -293,6 +312,9 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
     def __init__(
         self,
         *,
+        n_clusters: int | None = None,
+        covariance: Literal["own", "tied"] = "own",
+        likelihood: Literal["student_t", "gaussian"] = "student_t",
         concentration: float = 1e-3,
         discount: float = 0.0,
         base_precision: Auto | float = "auto",
@@ -310,6 +332,9 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
         verbose: int = 0,
         device: Device = "cpu",
     ) -> None:
+        self.n_clusters = n_clusters
+        self.covariance = covariance
+        self.likelihood = likelihood
         self.concentration = concentration
         self.discount = discount
         self.base_precision = base_precision
@@ -327,14 +352,55 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
         self.verbose = verbose
         self.device = device
 
+    @property
+    def covariances_(self) -> Floats:
+        """Covariances of the memories, or scale matrices where `nu_` is finite.
+
+        They are (n_clusters, n_features, n_features), in squared units of X, or one for
+        all (n_features, n_features) where memories have no covariances of their own.
+        """
+        shapes = self._learned_shapes()
+        own, betas = shapes.roots, shapes.beta
+        if own is None:
+            return self._noise_covariance(shapes.beta)
+        metrics = self._metric_or_identity().in_features(own)
+        inverses = np.linalg.inv(metrics)
+        covariances = inverses.transpose(0, 2, 1) @ inverses
+        return covariances / (2 * betas[:, None, None])
+
+    @property
+    def covariance_prior_(self) -> Floats:
+        """What the covariances are about (n_features, n_features)."""
+        return self._noise_covariance(self._prior_beta_)
+
+    def _noise_covariance(self, beta: float) -> Floats:
+        inverse = np.linalg.inv(self._metric_or_identity().dense().matrix)
+        return inverse.T @ inverse / (2 * beta)
+
+    def _metric_or_identity(self) -> LearnedMetric:
+        n_features = self.cluster_centers_.shape[1]
+        return self._learned_metric() or LearnedMetric.of_matrix(np.eye(n_features))
+
+    def _learned_shapes(self) -> LearnedShapes:
+        return LearnedShapes(
+            self.beta_,
+            self._roots_,
+            self.nu_,
+            self.degrees_of_freedom_prior_,
+            self._prior_beta_,
+        )
+
     def _check_state(self, n_features: int) -> None:
         super()._check_state(n_features)
         numbers = ["base_precision_", "effective_dimension_", "misfit_", "rank_"]
+        numbers.append("_prior_beta_")
         check_state(self, {}, numbers)
 
     def _shapes(self, n_features: int) -> dict[str, tuple[int, ...]]:
         shapes = super()._shapes(n_features)
         of_memories = shapes["weights_"]
+        if getattr(self, "_roots_", None) is not None:
+            shapes["_roots_"] = (*of_memories, n_features, n_features)
         return shapes | {"counts_": of_memories, "base_mean_": (n_features,)}
 
     def _check_parameters(self) -> None:
@@ -351,6 +417,15 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
             value = getattr(self, name)
             if not is_word(value, "auto"):
                 check_number(value, name, min_val=0, include_boundaries="neither")
+        if self.n_clusters is not None:
+            check_number(self.n_clusters, "n_clusters", Integral, min_val=1)
+            if self.assignment == "hard":
+                raise ValueError(
+                    f"n_clusters == {self.n_clusters} and assignment == 'hard': a"
+                    " given number is for assignment='soft'."
+                )
+        check_choice(self.covariance, "covariance", ("own", "tied"))
+        check_choice(self.likelihood, "likelihood", ("student_t", "gaussian"))
         check_choice(self.metric, "metric", ("learned", "euclidean"))
         check_choice(self.creation, "creation", ("posterior", "flow"))
         check_choice(self.assignment, "assignment", ("soft", "hard"))
@@ -388,53 +463,98 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
         offset = rows.offset
         rows = filled_rows(rows)
         sample = path_rows(rows, random_state)
-        prepared = prepare(sample, random_state, self.metric == "learned")
-        rows = rows.in_coordinates(prepared.coordinates)
-        sample = sample.in_coordinates(prepared.coordinates)
-        model, soft = self._first_model(prepared), self.assignment == "soft"
-        if not soft:
-            rows = filled_by_path(rows, sample, model, float(self.tol), random_state)
-        attributes = partial(self._attributes, prepared, offset, model)
-        tried = []
+        ground = self._ground(rows, sample, offset, random_state)
+        soft, tried = self.assignment == "soft", []
 
-        def learn(
-            start: int, grow: Callable[..., Outcome], iterations: Iterations
-        ) -> Outcome:
-            def watch(iteration: int, objective: float, grown: Grown) -> bool:
+        def learn(start: int, place: Place, iterations: Iterations) -> Attempt:
+            ground, grow = place
+
+            def watch(iteration: int, objective: float, grown: AnyGrown) -> bool:
                 what = f"{len(grown.counts)} memories, objective {objective:.6g} nats"
                 self._report(start, iteration, what)
-                return iterations.end_one(partial(attributes, grown))
+                attributes = partial(self._attributes, ground, offset, grown)
+                return iterations.end_one(attributes)
 
             outcome = grow(watch)
             tried.extend(outcome.tried)
-            return outcome
+            return Attempt(ground, outcome)
 
-        best = best_of(
-            self._starts(rows, sample, model, random_state),
+        places = self._places(ground, rows, sample, offset, random_state)
+        ground, best = best_of(
+            places,
             learn,
-            lambda outcome, best: outcome.history[-1] < best.history[-1],
-            lambda outcome: attributes(outcome.grown),
+            lambda attempt, best: attempt.objective < best.objective,
+            lambda attempt: self._attributes(
+                attempt.ground, offset, attempt.outcome.grown
+            ),
             task,
         )
-        grown = best.grown
-        if soft:
-            objective = SoftObjective(rows, model, float(self.tol))
-            grown = objective.settle(grown, int(self.max_iter))
-        grown = dissolve(rows, grown, model, self.min_cluster_size, soft)
-        return Learned(attributes(grown) | {"runs_": np.array(tried)}, best.history)
+        grown = ground.settled(best.grown, int(self.max_iter)) if soft else best.grown
+        if self.n_clusters is None:
+            model, least = ground.model, self.min_cluster_size
+            grown = dissolve(ground.rows, grown, model, least, soft)
+        attributes = self._attributes(ground, offset, grown)
+        return Learned(attributes | {"runs_": np.array(tried)}, best.history)
 
-    def _starts(
+    def _ground(
         self,
         rows: Any,
         sample: Any,
-        model: Nonparametric,
+        offset: Floats,
         random_state: np.random.RandomState,
+    ) -> Ground:
+        """Rows in the coordinates of their noise."""
+        prepared = prepare(sample, random_state, self.metric == "learned")
+        model, steps = (
+            self._first_model(prepared),
+            smallest_steps(rows.features, offset),
+        )
+        in_coordinates = rows.in_coordinates(prepared.coordinates)
+        sample_there = sample.in_coordinates(prepared.coordinates)
+        if self.assignment == "hard":
+            tol = float(self.tol)
+            in_coordinates = filled_by_path(
+                in_coordinates, sample_there, model, tol, random_state
+            )
+        return Ground(
+            in_coordinates,
+            sample_there,
+            steps,
+            prepared,
+            model,
+            float(self.tol),
+            None if self.n_clusters is None else int(self.n_clusters),
+            own=self._may_have_own(),
+            heavy_tailed=self.likelihood == "student_t",
+        )
+
+    def _may_have_own(self) -> bool:
+        """Whether memories may have covariances of their own."""
+        free = self.metric == "learned" and is_word(self.beta, "auto")
+        return self.covariance == "own" and self.assignment == "soft" and free
+
+    def _places(
+        self,
+        ground: Ground,
+        rows: Any,
+        sample: Any,
+        offset: Floats,
+        random_state: np.random.RandomState,
+    ) -> Iterator[Place]:
+        """Grounds, and functions of `watch` that each come to an outcome there."""
+        if self.assignment == "hard":
+            for grow in self._hard_starts(ground, random_state):
+                yield ground, grow
+            return
+        for repeat in range(self._n_repeats()):
+            if repeat and ground.has_own:
+                ground = self._ground(rows, sample, offset, random_state)
+            yield ground, partial(ground.grow, random_state)
+
+    def _hard_starts(
+        self, ground: Ground, random_state: np.random.RandomState
     ) -> list[Callable[..., Outcome]]:
-        """Functions of `watch` that each come to an outcome."""
-        if self.assignment == "soft":
-            objective = SoftObjective(sample, model, float(self.tol))
-            grow = partial(coarsen, objective, random_state)
-            return [grow] * self._n_repeats()
+        rows, model = ground.rows, ground.model
         rows = rows.with_values(rows.values.astype(np.float64))
         squares = rows.weights @ np.square(rows.values).sum(axis=1)
         collapsed = Collapsed(model, rows.total_weight, squares, rows.seen_weight)
@@ -469,25 +589,32 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
         return ChineseRestaurant(float(self.concentration), float(self.discount))
 
     def _attributes(
-        self, prepared: Prepared, offset: Floats, model: Nonparametric, grown: Grown
+        self, ground: Ground, offset: Floats, grown: AnyGrown
     ) -> dict[str, Any]:
         """What the estimator keeps of memories in the coordinates of a preparation."""
+        prepared = ground.prepared
+        model = ground.model.exact if ground.has_own else ground.model
         centers = prepared.coordinates.features(grown.centers) + offset
         attributes = {
             "base_mean_": offset,
             "base_precision_": float(model.base_precision * prepared.scale),
-            "effective_dimension_": float(prepared.effective_dimension),
-            "misfit_": float(prepared.misfit),
+            "effective_dimension_": float(model.effective_dimension),
+            "misfit_": float(model.misfit),
             "rank_": prepared.rank,
         }
         if self.metric == "learned":
             metric = prepared.metric.astype(offset.dtype)
             attributes["_metric_"] = tuple(metric)
-        beta = grown.beta * prepared.scale
-        return attributes | self._of_memories(centers, grown.counts, beta, offset.dtype)
+        if isinstance(grown, Shaped):
+            shapes = LearnedShapes.of_own(grown, prepared)
+        else:
+            shapes = LearnedShapes.alike(grown.beta * prepared.scale)
+        return attributes | self._of_memories(
+            centers, grown.counts, shapes, offset.dtype
+        )
 
     def _of_memories(
-        self, centers: Floats, counts: Floats, beta: float, dtype: np.dtype
+        self, centers: Floats, counts: Floats, shapes: LearnedShapes, dtype: np.dtype
     ) -> dict[str, Any]:
         """What it keeps of memories in the units of X."""
         sizes = counts - self.discount
@@ -495,8 +622,12 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
             "cluster_centers_": centers.astype(dtype, copy=False),
             "counts_": counts,
             "weights_": (sizes / sizes.sum()).astype(dtype),
-            "beta_": float(beta),
             "n_clusters_": len(counts),
+            "beta_": shapes.beta,
+            "nu_": shapes.tails,
+            "degrees_of_freedom_prior_": shapes.freedom,
+            "_prior_beta_": shapes.prior_beta,
+            "_roots_": shapes.roots,
         }
 
     def _fit_rows(self, X: Floats, weights: Floats, task: Task) -> None:
@@ -516,6 +647,9 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
         )
 
     def _memories(self, n_features: int) -> Memories:
-        sharpness = self._model().tempering * self.beta_
-        log_weights = np.log(self.weights_)
-        return Memories(self.cluster_centers_, log_weights, sharpness)
+        shapes, log_weights = self._learned_shapes(), np.log(self.weights_)
+        memories = shapes.memories(self.cluster_centers_, log_weights)
+        return memories._replace(beta=self._model().tempering * memories.beta)
+
+    def _likelihood(self) -> Any:
+        return energy_of(self.nu_)

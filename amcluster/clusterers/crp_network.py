@@ -63,7 +63,9 @@ class BaseMeasureMixin(AnswersMixin):
         network = self._with_base(network, tempered=False)
         evidence, normaliser = rows.evidence_and_normaliser(network)
         # Outside the axes of the metric the base measure is as narrow as a memory.
-        outside = self.beta_ * np.square(rows.length_outside(network))
+        outside = network.memories.reference_beta * np.square(
+            rows.length_outside(network)
+        )
         normaliser = normaliser - outside
         normaliser = normaliser - np.log(self.concentration + self.counts_.sum())
         return (evidence + normaliser).astype(evidence.dtype, copy=False)
@@ -84,7 +86,7 @@ class BaseMeasureMixin(AnswersMixin):
         return network._replace(memories=memories).with_base(
             self.base_mean_,
             np.log(model.restaurant.new_weight(len(counts))),
-            power * model.base_beta(self.beta_),
+            power * model.base_beta(self._prior_beta_),
             dimension,
         )
 

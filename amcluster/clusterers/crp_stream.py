@@ -171,9 +171,7 @@ class StreamMixin(AssociativeClusterer):
         if metric is not None:
             centers = metric.features(centers)
         centers, dtype = centers + base_mean, self.cluster_centers_.dtype
-        self.__dict__.update(
-            self._of_memories(centers, grown.counts, grown.beta, dtype)
-        )
+        self.__dict__.update(self._of_memories(centers, grown.counts, shapes, dtype))
         self._count(X[far], weights[far])
         return is_strange
 
@@ -191,7 +189,9 @@ class StreamMixin(AssociativeClusterer):
         )
         counts = self.counts_ + np.bincount(of_rows, weights, len(self.counts_))
         centers, dtype = self.cluster_centers_, self.cluster_centers_.dtype
-        self.__dict__.update(self._of_memories(centers, counts, self.beta_, dtype))
+        self.__dict__.update(
+            self._of_memories(centers, counts, self._learned_shapes(), dtype)
+        )
 
     def _forgetting(self, weights: Floats) -> float:
         """What is left of what was learned before rows of these weights."""

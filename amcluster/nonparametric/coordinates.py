@@ -7,11 +7,18 @@ who need whole rows, and meets memories by what was seen of it.
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import logsumexp
 
 from ..learning.missing import roughly_filled
 from ..rows.complete import DistinctRows
 from ..rows.kinds import by_kind
-from ..rows.missing import DistinctRowsWithMissing, filled, seen_means
+from ..rows.missing import (
+    DistinctRowsWithMissing,
+    filled,
+    marginal_logits,
+    posteriors,
+    seen_means,
+)
 
 
 class FilledRows(NamedTuple):
@@ -116,6 +123,27 @@ class FilledRows(NamedTuple):
     def labels(self, memories):
         """The memory of largest posterior of each row, given what is seen."""
         return self.seen.labels(self.in_features(memories), self.root)
+
+    def posteriors(self, memories):
+        """The posterior of each memory, given what is seen (n_rows, n_clusters)."""
+        return posteriors(self._logits(memories))
+
+    def log_likelihood(self, memories):
+        """The log density of what is seen of all rows, in nats, but for a constant."""
+        evidence = logsumexp(self._logits(memories), axis=1)
+        return self.weights @ evidence + self.log_normaliser(memories)
+
+    def log_normaliser(self, memories):
+        """What makes the weighted sum of their log evidence one of log densities."""
+        n_seen, n_features = self.seen.n_seen, self.features.shape[1]
+        normaliser = memories.energy.log_normaliser(
+            memories.reference_beta, n_seen, n_features - n_seen
+        )
+        return self.weights @ np.broadcast_to(normaliser, len(self.weights))
+
+    def _logits(self, memories):
+        memories = self.in_features(memories)
+        return marginal_logits(self.device, self.features, memories, self.root)[0]
 
     def expectation(self, memories):
         """Sums over the rows under the posteriors of Gaussian memories.

@@ -2,19 +2,17 @@
 
 import numpy as np
 
-from .model import Grown
-
 
 def dissolve(rows, grown, model, min_size, soft):
     """Drop the smallest memory and count again, while one has too few rows.
 
     A memory's size is the weight of the rows it is the label of. The others keep their
-    centers and beta, so that rows of a dropped memory stay as strange as they were.
+    centers and shapes, so that rows of a dropped memory stay as strange as they were.
 
     Parameters
     ----------
     rows : DistinctRows or FilledRows
-    grown : Grown
+    grown : Grown or Shaped
     model : Nonparametric
     min_size : float
     soft : bool
@@ -22,13 +20,13 @@ def dissolve(rows, grown, model, min_size, soft):
 
     Returns
     -------
-    Grown
+    Grown or Shaped
         With one memory at least.
     """
     sizes = _sizes(rows, grown, model)
     while len(sizes) > 1 and sizes.min() < min_size:
         kept = np.arange(len(sizes)) != sizes.argmin()
-        grown = Grown(grown.centers[kept], grown.counts[kept], grown.beta)
+        grown = grown.some(kept)
         sizes = _sizes(rows, grown, model)
         counts = rows.expectation(model.memories(grown)).counts if soft else sizes
         grown = grown._replace(counts=counts)

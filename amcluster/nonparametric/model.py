@@ -75,7 +75,13 @@ class Nonparametric(NamedTuple):
         """Memories as kernels take them, with tempered likelihoods."""
         least = np.finfo(np.float64).tiny  # a count of d would have no logarithm
         sizes = np.maximum(grown.counts - self.restaurant.discount, least)
-        return Memories(grown.centers, np.log(sizes), self.tempering * grown.beta)
+        return grown.memories(np.log(sizes), self.tempering)
+
+    @property
+    def exact(self):
+        """The model where neither data nor cost are adjusted."""
+        dimension = float(self.n_features)
+        return self._replace(effective_dimension=dimension, misfit=1.0)
 
     def fitted_beta(self, scatter, total_weight, n_memories, least_variance):
         """Inverse temperature for the scatter of rows about their means.
@@ -102,6 +108,19 @@ class Grown(NamedTuple):
     centers: np.ndarray  # (n_memories, n_coordinates)
     counts: np.ndarray  # (n_memories,) weight of the rows of each
     beta: float
+
+    @property
+    def noise(self):
+        """The variance of rows about their memory."""
+        return 0.5 / self.beta
+
+    def some(self, kept):
+        """Some of the memories."""
+        return self._replace(centers=self.centers[kept], counts=self.counts[kept])
+
+    def memories(self, log_weights, power=1.0):
+        """The memories as kernels take them, with likelihoods to a power."""
+        return Memories(self.centers, log_weights, power * self.beta)
 
 
 class Outcome(NamedTuple):

@@ -48,10 +48,20 @@ class Prepared(NamedTuple):
         """The metric of determinant 1."""
         return self._of_all_features().normalised()
 
+    def of_all_features(self, covariances, noise):
+        """Covariances of memories with those of constant features, which have noise."""
+        axes = self.coordinates.axes
+        if axes is None:
+            return covariances
+        used = axes.any(axis=1)
+        full = np.repeat(noise * np.eye(len(used))[None], len(covariances), axis=0)
+        full[np.ix_(np.ones(len(full), bool), used, used)] = covariances
+        return full
+
     def _of_all_features(self):
         """With constant features, which are no coordinates of the fit."""
         units, axes, root, outside = self.coordinates
-        if axes is None or not _selects(axes):
+        if axes is None or not selects(axes):
             return self.coordinates
         full = np.eye(len(units))
         if root is not None:
@@ -78,7 +88,7 @@ def prepare(rows, random_state, learn_metric):
         units = np.ones(rows.values.shape[1], rows.values.dtype)
         return _exact(_scaled(rows, LearnedMetric(units)))
     metric = _scaled(rows, _first_metric(rows))
-    if metric.rank <= MOST_COLUMNS and (metric.axes is None or _selects(metric.axes)):
+    if metric.rank <= MOST_COLUMNS and (metric.axes is None or selects(metric.axes)):
         metric = _in_units_of_noise(rows, metric, random_state)
     residuals = cell_residuals(rows.in_coordinates(metric), random_state)
     if residuals is None:
@@ -110,7 +120,7 @@ def _first_metric(rows):
     return LearnedMetric(units, np.eye(len(units))[:, varies])
 
 
-def _selects(axes):
+def selects(axes):
     """Whether axes are some of the features."""
     return np.count_nonzero(axes) == axes.shape[1]
 
@@ -161,7 +171,7 @@ def _in_units_of_noise(rows, metric, random_state):
 
 def _with_outside(rows, metric, residuals):
     """Outside the axes noise is as within them, where there is some."""
-    if metric.axes is None or _selects(metric.axes):
+    if metric.axes is None or selects(metric.axes):
         return metric
     values = rows.values / metric.units
     squares = np.square(values).sum(axis=1)

@@ -8,20 +8,18 @@ by a misfit: covariances and tails say what noise is.
 """
 
 from math import inf, log
-from typing import NamedTuple
 
 import numpy as np
 from scipy.special import gammaln
 
 from .merging import merge_best
-from .model import Outcome
 from .shapes import (
     TAILS,
     InverseWishart,
     Shaped,
     log_determinants,
 )
-from .soft import LEAST_COUNT
+from .soft import LEAST_COUNT, Level, outcome_of
 
 # The path begins with so many memories at least.
 FEWEST = 4
@@ -31,13 +29,6 @@ ROWS_PER_DIMENSION, MOST_DIMENSIONS = 5, 100
 # EM steps for each level of the path, and for levels with no more than SETTLED memories.
 STEPS = 8
 SETTLING_STEPS, SETTLED = 16, 12
-
-
-class Level(NamedTuple):
-    """A settled point of the path."""
-
-    objective: float  # per row, in nats; lower is better
-    grown: Shaped
 
 
 class OwnObjective:
@@ -129,7 +120,9 @@ class OwnObjective:
         prior = 0.5 / self.model.base_precision
         seen = counts * (self.rows.seen_weight / self.total)
         before = log_determinants(covariances)
-        after = log_determinants(covariances + (seen * prior)[:, None, None] * self._one)
+        after = log_determinants(
+            covariances + (seen * prior)[:, None, None] * self._one
+        )
         return (after - before) / 2
 
     @property
@@ -195,11 +188,4 @@ def merge_down(objective, start, watch, n_memories=None):
         if watch(len(levels), *levels[-1]) or len(shaped.counts) == 1:
             break
         shaped, _, _ = merge_best(objective, shaped)
-    tried = [(len(level.grown.counts), level.objective) for level in levels]
-    values = [level.objective for level in levels]
-    if n_memories is not None:
-        away = np.abs(np.array(tried)[:, 0] - n_memories)
-        values = np.where(away == away.min(), values, inf)
-    best = levels[int(np.argmin(values))]
-    history = np.minimum.accumulate([level.objective for level in levels])
-    return Outcome(best.grown, history, tried)
+    return outcome_of(levels, n_memories)

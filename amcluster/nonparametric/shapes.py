@@ -13,7 +13,6 @@ from scipy.special import gammaln
 
 from ..energies import Gaussian, StudentT
 from ..kernels import Memories
-from ..spaces.metric import inverse_root
 
 # Degrees of freedom that the evidence chooses from, in units of the number of
 # dimensions; infinitely many beside them.
@@ -116,6 +115,11 @@ class Shaped(NamedTuple):
     tails: float  # degrees of freedom of the rows about their memory; inf: Gaussian
 
     @property
+    def noise(self):
+        """The variance that the covariances are about."""
+        return self.prior.variance
+
+    @property
     def covariances(self):
         """The covariance of each, or its scale matrix where tails are heavy."""
         return self.prior.covariances(self.counts, self.scatters)
@@ -128,8 +132,8 @@ class Shaped(NamedTuple):
             scatters=self.scatters[kept],
         )
 
-    def memories(self, log_weights):
-        """The memories as kernels take them."""
+    def memories(self, log_weights, power=1.0):
+        """The memories as kernels take them; no power but 1 is exact."""
         betas, roots = sizes_and_roots(self.covariances)
         return Memories(
             self.centers,
@@ -139,6 +143,42 @@ class Shaped(NamedTuple):
             float(self.centers.shape[1]),
             np.log(betas / betas[0]) / 2,
             roots,
+        )
+
+
+class LearnedShapes(NamedTuple):
+    """What is kept of the covariances of memories, in the metric of determinant 1."""
+
+    beta: np.ndarray | float  # (n_memories,) or one for all
+    roots: np.ndarray | None  # (n_memories, n_coordinates, n_coordinates); None: alike
+    tails: float
+    freedom: float  # of the prior
+    prior_beta: float  # of what the covariances are about
+
+    @classmethod
+    def alike(cls, beta):
+        """Those of Gaussian memories with one covariance."""
+        return cls(float(beta), None, inf, inf, float(beta))
+
+    @classmethod
+    def of_own(cls, shaped, prepared):
+        """Those of memories in the coordinates of a preparation."""
+        full = prepared.of_all_features(shaped.covariances, shaped.noise)
+        betas, roots = sizes_and_roots(full)
+        prior = shaped.prior
+        beta = 0.5 / prior.variance * prepared.scale
+        return cls(
+            betas * prepared.scale, roots, shaped.tails, float(prior.freedom), beta
+        )
+
+    def memories(self, centers, log_weights):
+        """Memories of these shapes, untempered."""
+        if self.roots is None:
+            return Memories(centers, log_weights, self.beta)
+        log_scales = np.log(self.beta / self.beta[0]) / 2
+        dimension, energy = float(centers.shape[1]), energy_of(self.tails)
+        return Memories(
+            centers, log_weights, self.beta, energy, dimension, log_scales, self.roots
         )
 
 
@@ -152,7 +192,8 @@ def sizes_and_roots(covariances):
 
     The inverse of covariance k is ``2 * betas[k] * roots[k] @ roots[k].T``.
     """
-    roots = np.array([inverse_root(covariance) for covariance in covariances])
+    upper = np.linalg.cholesky(covariances[:, ::-1, ::-1])[:, ::-1, ::-1]
+    roots = np.tril(np.linalg.inv(upper).transpose(0, 2, 1))
     diagonals = np.diagonal(roots, axis1=1, axis2=2)
     scales = np.exp(np.log(diagonals).mean(axis=1))
     return np.square(scales) / 2, roots / scales[:, None, None]

@@ -152,11 +152,11 @@ def most_memories(total_weight, n_rows):
     return max(1, int(most))
 
 
-def coarsen(objective, random_state, watch):
+def coarsen(objective, random_state, watch, n_memories=None):
     """Follow the path from fine to coarse.
 
     `watch(n_levels, objective, grown)` is called at each level and may return True to
-    stop.
+    stop. If a number of memories is asked for, only the levels nearest to it count.
 
     Returns
     -------
@@ -164,8 +164,9 @@ def coarsen(objective, random_state, watch):
         The level with the lowest objective.
     """
     rows = objective.rows
-    n_memories = most_memories(objective.total, len(rows.values))
-    partition = k_means(rows.whole, n_memories, random_state)
+    first = most_memories(objective.total, len(rows.values))
+    first = max(first, min(n_memories or 1, len(rows.values)))
+    partition = k_means(rows.whole, first, random_state)
     levels, stopped = [], False
     start = objective.start(partition)
     for level in _levels(objective, start, stop=1, n_merges=some_pairs):
@@ -173,7 +174,7 @@ def coarsen(objective, random_state, watch):
         stopped = watch(len(levels), *level)
         if stopped:
             break
-    best = min(range(len(levels)), key=lambda i: levels[i].objective)
+    best = best_level(levels, n_memories)
     if len(levels[best].grown.counts) >= MERGED_PART and not stopped:
         # The best number may lie between levels: again, one merge at a time.
         above, below = levels[max(best - 1, 0)], levels[min(best + 1, len(levels) - 1)]
@@ -182,11 +183,24 @@ def coarsen(objective, random_state, watch):
             levels.append(level)
             if watch(len(levels), *level):
                 break
+    return outcome_of(levels, n_memories)
+
+
+def best_level(levels, n_memories=None):
+    """Index of the level of lowest objective, of all or of those nearest a number."""
+    values = np.array([level.objective for level in levels])
+    if n_memories is not None:
+        away = [abs(len(level.grown.counts) - n_memories) for level in levels]
+        values[np.array(away) > min(away)] = np.inf
+    return int(np.argmin(values))
+
+
+def outcome_of(levels, n_memories=None):
+    """What a path came to."""
     values = [level.objective for level in levels]
     tried = [(len(level.grown.counts), level.objective) for level in levels]
-    return Outcome(
-        levels[int(np.argmin(values))].grown, np.minimum.accumulate(values), tried
-    )
+    best = levels[best_level(levels, n_memories)]
+    return Outcome(best.grown, np.minimum.accumulate(values), tried)
 
 
 def _levels(objective, grown, stop, n_merges):

@@ -1,0 +1,64 @@
+"""What a soft path stands on: rows in coordinates of their noise, and a model there."""
+
+from math import log
+from typing import NamedTuple
+
+import numpy as np
+
+from ..learning.seeding import k_means
+from .model import Nonparametric
+from .noise import Prepared, selects
+from .own import FEWEST, OwnObjective, merge_down, tells_covariances
+from .rounding import rounding_noise
+from .soft import STEPS, SoftObjective, coarsen
+
+
+class Ground(NamedTuple):
+    """Rows in the coordinates of a preparation, and how memories are grown there."""
+
+    rows: object  # DistinctRows or FilledRows, in coordinates
+    sample: object  # those of them that the path sees
+    rounding: np.ndarray  # (n_features,) smallest step of each feature, in its units
+    prepared: Prepared
+    model: Nonparametric
+    tol: float
+    n_memories: int | None = None  # as many as asked for; None: as evidence says
+    own: bool = False  # whether memories may have covariances of their own
+    heavy_tailed: bool = True  # whether their tails may be heavier than Gaussian
+
+    @property
+    def has_own(self):
+        """Whether rows tell covariances of memories."""
+        axes = self.prepared.coordinates.axes
+        whole = axes is None or selects(axes)
+        return self.own and whole and tells_covariances(self.sample)
+
+    def grow(self, random_state, watch):
+        """The path with one covariance for all, and from its end that of merges."""
+        objective = SoftObjective(self.sample, self.model, self.tol)
+        if not self.has_own:
+            return coarsen(objective, random_state, watch, self.n_memories)
+        start = coarsen(objective, random_state, watch=lambda *_: False).grown
+        fewest = min(max(FEWEST, self.n_memories or 1), len(self.sample.values))
+        if len(start.counts) < fewest:
+            partition = k_means(self.sample.whole, fewest, random_state)
+            start = objective.settle(objective.start(partition), STEPS)
+        own = self._own_objective(self.sample, start)
+        return merge_down(own, start, watch, self.n_memories)
+
+    def settled(self, grown, n_steps):
+        """The memories after EM steps on all rows."""
+        if self.has_own:
+            return self._own_objective(self.rows, grown).settle(grown, n_steps)
+        return SoftObjective(self.rows, self.model, self.tol).settle(grown, n_steps)
+
+    def objective(self, outcome):
+        """What an outcome came to per row, in units of X: so preparations compare."""
+        n_features = len(self.rounding)
+        return outcome.history[-1] - n_features / 2 * log(self.prepared.scale)
+
+    def _own_objective(self, rows, grown):
+        coordinates = self.prepared.coordinates.matrix
+        dither = rounding_noise(self.rounding, coordinates, grown.noise)
+        exact = self.model.exact
+        return OwnObjective(rows, exact, dither, self.tol, self.heavy_tailed)
