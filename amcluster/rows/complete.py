@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .states import FreeStates
+from ..kernels import Shapes
+from .states import FreeStates, ShapedStates
 from .statistics import Statistics
 from .weighted import WeightedRows
 
@@ -65,7 +66,11 @@ class Complete(NamedTuple):
 
     def states(self, network):
         """States of the network that start at the rows."""
-        return FreeStates(*network.in_coordinates(self.values), device=network.device)
+        rows, memories = network.in_coordinates(self.values)
+        if memories.roots is not None:
+            arguments = memories.astype(np.float64), Shapes.of(memories)
+            return ShapedStates(rows, rows, *arguments, device=network.device)
+        return FreeStates(rows, memories, device=network.device)
 
     def without_missing(self, centers, labels):
         """The rows, of which nothing is missing."""

@@ -13,7 +13,7 @@ from scipy.special import logsumexp, softmax
 from ..execution.threads import ROW_BY_ROW
 from ..kernels import Metric, Shapes
 from .complete import DistinctRows
-from .states import Clamp, FreeStates, HeldStates
+from .states import Clamp, FreeStates, HeldStates, ShapedStates
 from .statistics import Statistics
 from .weighted import WeightedRows
 
@@ -78,6 +78,12 @@ class Missing(NamedTuple):
 
     def states(self, network):
         """States of the network in which only what is missing moves."""
+        if network.memories.roots is not None:
+            values, memories, root = network.in_features(self.values)
+            start = filled(network.device, *network.known.in_features(self.values))
+            arguments = in_shapes(memories, root)
+            metric, device = network.metric, network.device
+            return ShapedStates(values, start, *arguments, metric, device)
         if network.metric is None and not network.has_base:
             memories = network.memories.astype(self.values.dtype)
             return FreeStates(self.values, memories, True, network.device)

@@ -1,6 +1,7 @@
 """States of a network on their way, from where rows begin.
 
-Both classes move all states at once, in coordinates where the metric is Euclidean.
+All classes move many states at once, and say where they are in coordinates where the
+metric is Euclidean.
 """
 
 from typing import NamedTuple
@@ -9,7 +10,7 @@ import numpy as np
 
 from ..execution.select import CPU
 from ..execution.threads import ROW_BY_ROW
-from ..kernels import Dynamics, Memories
+from ..kernels import Dynamics, Memories, Shapes
 
 # A state that takes longer than this to come to rest is between two memories.
 MAX_RETRIEVAL_STEPS = 1000
@@ -59,6 +60,59 @@ class FreeStates(NamedTuple):
         kernel, memories = getattr(self.device.kernels, kernel), self.memories
         arguments = kernel, values, memories, dynamics, *settings
         self.device.rows_of(*arguments, out=out, passes=passes)
+
+
+class ShapedStates(NamedTuple):
+    """States among memories with roots; in a row with missing values only those move.
+
+    With missing values they move in features, and the metric brings them to coordinates
+    at the end.
+    """
+
+    values: np.ndarray  # (n_rows, n_coordinates) NaN where missing
+    start: np.ndarray  # (n_rows, n_coordinates)
+    memories: Memories  # in float64
+    shapes: Shapes
+    metric: object | None = None  # None: they move in coordinates
+    device: object = CPU()
+
+    def after(self, n_steps, step_size):
+        """The states after so many steps (n_rows, n_coordinates)."""
+        return self._rest(int(n_steps), step_size, -1.0)[0]
+
+    def at_rest(self, step_size):
+        """The states where they rest, and whether they still moved in the end."""
+        tolerance = self._tolerance()
+        states, shift = self._rest(MAX_RETRIEVAL_STEPS, step_size, tolerance)
+        return states, shift > tolerance
+
+    def path(self, n_steps, step_size):
+        """The states on their way (n_rows, n_steps + 1, n_coordinates)."""
+        out = np.repeat(self.start[:, None], n_steps + 1, axis=1)
+        self._run("shaped_trajectory", step_size, out=(out,), passes=n_steps)
+        return self._coordinates(out)
+
+    def _rest(self, n_steps, step_size, tolerance):
+        states, shift = self.start.copy(), np.empty(len(self.start))
+        settings, out = (n_steps, step_size, tolerance), (states, shift)
+        self._run("shaped_rest", *settings, out=out, passes=min(n_steps, 20))
+        return self._coordinates(states), shift
+
+    def _run(self, kernel, *settings, out, passes):
+        kernel = getattr(self.device.kernels_in_shapes, kernel)
+        arguments = self.values, self.memories, self.shapes, *settings
+        passes *= ROW_BY_ROW * (1 + self.values.shape[1] // 2)
+        self.device.rows_of(kernel, *arguments, out=out, passes=passes)
+
+    def _coordinates(self, states):
+        return states if self.metric is None else self.metric.of_rows(states)
+
+    def _tolerance(self):
+        """As `rest_tolerance`; states are float64 on their way."""
+        lengths = np.einsum("kd,kde->ke", self.memories.centers, self.shapes.roots)
+        rounding = 4 * np.finfo(float).eps * np.linalg.norm(lengths, axis=1).max()
+        radius = np.sqrt(0.5 / self.memories.beta.max())
+        return np.finfo(self.values.dtype).eps ** (2 / 3) * radius + rounding
 
 
 class HeldStates(NamedTuple):

@@ -13,6 +13,8 @@ from amcluster.rows.distinct import distinct_rows
 from amcluster.rows.missing import DistinctRowsWithMissing
 from amcluster.spaces.metric import LearnedMetric
 
+from ..kernels.cases import random_roots
+from ..kernels.test_shaped_missing import EStep as EStepInShapes
 from ..reference import EStepWithHoles
 
 N_ROWS, N_FEATURES = 40, 4
@@ -60,6 +62,43 @@ def test_expectation_is_of_marginals(learned):
     np.testing.assert_array_equal(
         rows.labels(memories), reference.logits.argmax(axis=1)
     )
+
+
+@metrics
+def test_memories_with_roots(learned):
+    """Moments are in coordinates, as those of complete rows."""
+    rows = holed_rows(learned)
+    memories, mu, root, _ = memories_and_reference(rows)
+    memories = memories._replace(roots=random_roots(3, N_FEATURES))
+    inside = memories.astype(float)._replace(centers=mu)
+    expected = EStepInShapes(rows.features, rows.weights, inside, root @ memories.roots)
+    statistics = rows.expectation(memories)
+    evidence, counts, irls, sums, squares, moments = expected.sums
+    np.testing.assert_allclose(
+        statistics.evidence,
+        evidence - rows.weights.sum() * np.log(abs(np.linalg.det(root))),
+    )
+    np.testing.assert_allclose(statistics.counts, counts)
+    np.testing.assert_allclose(statistics.irls, irls)
+    np.testing.assert_allclose(statistics.sums, sums @ root)
+    np.testing.assert_allclose(statistics.squares, squares)
+    np.testing.assert_allclose(statistics.moment, root.T @ moments @ root)
+    labels = expected.logits.argmax(axis=1)
+    np.testing.assert_array_equal(rows.labels(memories), labels)
+    filled = rows.filled_by(memories).values
+    assert np.isfinite(filled).all()
+
+
+@metrics
+def test_complete_rows_and_memories_with_roots(learned):
+    rows = holed_rows(learned, rate=0)
+    memories, *_ = memories_and_reference(rows)
+    memories = memories._replace(roots=random_roots(3, N_FEATURES))
+    found, expected = rows.expectation(memories), rows.whole.expectation(memories)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)
+    labels = rows.whole.labels(memories)
+    np.testing.assert_array_equal(rows.labels(memories), labels)
 
 
 @metrics

@@ -7,6 +7,7 @@ from .metric import metric_complete, metric_expectation, metric_logits
 from .reconstruction import reconstruction_gradient, reconstruction_loss
 from .reduce import squared_error
 from .seeding import nearest, potentials, swap_costs
+from .shaped_dynamics import shaped_rest, shaped_trajectory
 from .shaped_missing import (
     shaped_complete,
     shaped_seen_expectation,
@@ -44,8 +45,10 @@ __all__ = [
     "seen_logits",
     "shaped_complete",
     "shaped_expectation",
+    "shaped_rest",
     "shaped_seen_expectation",
     "shaped_seen_logits",
+    "shaped_trajectory",
     "squared_error",
     "swap_costs",
     "trajectory",
