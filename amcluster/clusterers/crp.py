@@ -530,8 +530,9 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
 
     def _may_have_own(self) -> bool:
         """Whether memories may have covariances of their own."""
-        free = self.metric == "learned" and is_word(self.beta, "auto")
-        return self.covariance == "own" and self.assignment == "soft" and free
+        words = self.covariance, self.metric, self.assignment, self.creation
+        alone = words == ("own", "learned", "soft", "posterior")
+        return alone and is_word(self.beta, "auto")
 
     def _places(
         self,

@@ -10,9 +10,12 @@ from ..checks import check_range, check_sample_weight, generator_of
 from ..execution.threads import blas_in_one_thread
 from ..nonparametric.coordinates import about
 from ..nonparametric.model import Grown
+from ..nonparametric.own_stream import decayed_own, follow_own
+from ..nonparametric.shapes import LearnedShapes, Shaped
 from ..nonparametric.stream import (
     MOST_STRANGE,
     Buffer,
+    Seated,
     decayed,
     distinct,
     far_rows,
@@ -24,6 +27,7 @@ from ..rows.distinct import distinct_rows
 from ..rows.kinds import as_one_kind
 from ..rows.missing import has_missing
 from ..rows.weights import Weighing
+from ..spaces.metric import LearnedMetric
 from .base import AssociativeClusterer, earlier_fit_kept
 from .callbacks import Task
 
@@ -152,28 +156,51 @@ class StreamMixin(AssociativeClusterer):
         if hasattr(self, "_spreads"):
             far = far_rows(X, self.base_mean_, self.cluster_centers_, self._spreads)
         near, is_strange = ~far & (weights > 0), far.copy()
-        metric = as_one_kind(X[near]).usable(self._learned_metric())
-        base_mean = self._base_mean()
+        network = self._network().usable_by(as_one_kind(X[near]))
+        base_mean, metric = self._base_mean(), network.metric
         centers = self.cluster_centers_ - base_mean
         if metric is not None:
             centers = metric.coordinates(centers)
-        grown = decayed(Grown(centers, self.counts_, self.beta_), factor, self.discount)
+        grown = self._faded(centers, network.memories.roots, factor)
         if near.any():
             batch = distinct_rows(X[near], weights[near])
             batch = batch._replace(device=self._device())
-            batch = about(batch, base_mean, metric)
-            by_flow = self.creation == "flow"
-            random_state = generator_of(self.random_state)
-            seated = follow(batch, grown, self._model(), by_flow, random_state)
+            seated = self._seated(about(batch, base_mean, metric), grown)
             grown = seated.grown
             is_strange[near] = seated.is_strange[distinct(X[near])[1]]
         centers = grown.centers
         if metric is not None:
             centers = metric.features(centers)
         centers, dtype = centers + base_mean, self.cluster_centers_.dtype
+        shapes = self._followed_shapes(grown, metric)
         self.__dict__.update(self._of_memories(centers, grown.counts, shapes, dtype))
         self._count(X[far], weights[far])
         return is_strange
+
+    def _faded(
+        self, centers: Floats, roots: Floats | None, factor: float
+    ) -> Grown | Shaped:
+        """The memories before a batch, in the coordinates of its metric."""
+        if roots is None:
+            grown = Grown(centers, self.counts_, self.beta_)
+            return decayed(grown, factor, self.discount)
+        shapes = self._learned_shapes()._replace(roots=roots)
+        return decayed_own(shapes.shaped(centers, self.counts_), factor, self.discount)
+
+    def _seated(self, rows: Any, grown: Grown | Shaped) -> Seated:
+        """What a batch makes of the memories."""
+        random_state, model = generator_of(self.random_state), self._model()
+        if isinstance(grown, Shaped):
+            return follow_own(rows, grown, model, random_state)
+        return follow(rows, grown, model, self.creation == "flow", random_state)
+
+    def _followed_shapes(
+        self, grown: Grown | Shaped, metric: LearnedMetric | None
+    ) -> LearnedShapes:
+        if not isinstance(grown, Shaped):
+            return LearnedShapes.alike(grown.beta)
+        turn = np.linalg.solve(metric.matrix, self._learned_metric().matrix)
+        return LearnedShapes.of_followed(grown, turn)
 
     def _base_mean(self) -> Floats:
         return self.base_mean_.astype(np.float64)

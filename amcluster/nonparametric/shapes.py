@@ -164,12 +164,33 @@ class LearnedShapes(NamedTuple):
     def of_own(cls, shaped, prepared):
         """Those of memories in the coordinates of a preparation."""
         full = prepared.of_all_features(shaped.covariances, shaped.noise)
-        betas, roots = sizes_and_roots(full)
-        prior = shaped.prior
-        beta = 0.5 / prior.variance * prepared.scale
-        return cls(
-            betas * prepared.scale, roots, shaped.tails, float(prior.freedom), beta
-        )
+        return cls._of(shaped, full, prepared.scale)
+
+    @classmethod
+    def of_followed(cls, shaped, turn):
+        """Those of memories in coordinates that a rotation turns to the metric's."""
+        return cls._of(shaped, turn.T @ shaped.covariances @ turn, 1.0)
+
+    @classmethod
+    def _of(cls, shaped, covariances, scale):
+        betas, roots = sizes_and_roots(covariances)
+        freedom, beta = float(shaped.prior.freedom), 0.5 / shaped.noise * scale
+        return cls(betas * scale, roots, shaped.tails, freedom, float(beta))
+
+    def shaped(self, centers, counts):
+        """The memories with their scatters, in the coordinates of the metric."""
+        n_features = centers.shape[1]
+        prior = InverseWishart(self.freedom, 0.5 / self.prior_beta, n_features)
+        inverses = np.linalg.inv(self.roots)
+        covariances = inverses.transpose(0, 2, 1) @ inverses
+        covariances = covariances / (2 * self.beta[:, None, None])
+        if self.freedom == inf:
+            scatters = np.zeros_like(covariances)
+        else:
+            worth = (self.freedom + about_means(counts))[:, None, None]
+            about = self.freedom * prior.variance * np.eye(n_features)
+            scatters = worth * covariances - about
+        return Shaped(centers, counts, scatters, prior, self.tails)
 
     def memories(self, centers, log_weights):
         """Memories of these shapes, untempered."""

@@ -168,6 +168,10 @@ class DistinctRows(WeightedRows):
         """The rows; ``fill(rows)`` is for those with missing values."""
         return self
 
+    def filled_by_each_other(self):
+        """The rows, of which nothing is missing."""
+        return self
+
     def labels(self, memories):
         """The memory of largest posterior of each row."""
         device, out = self.device, np.empty(len(self.values), np.intp)
