@@ -30,6 +30,7 @@ from ..nonparametric.soft import filled_by_path, path_rows
 from ..nonparametric.stream import (
     spreads,
 )
+from ..nonparametric.tail import Tail
 from ..rows.weighted import WeightedRows
 from ..rows.weights import READINGS, Weighing
 from ..spaces.metric import LearnedMetric
@@ -634,6 +635,8 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
     def _fit_rows(self, X: Floats, weights: Floats, task: Task) -> None:
         weights, weighing = Weighing().in_rows(weights, self.weighting)
         super()._fit_rows(X, weights, task)
+        log_densities = self._completed_density(self._nearer(X))
+        self._tail_ = tuple(Tail.of(log_densities, weights))
         self._weighing, self._buffer = tuple(weighing), None
 
     def _model(self) -> Nonparametric:

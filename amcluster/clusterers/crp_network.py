@@ -8,8 +8,9 @@ from scipy.special import expit
 
 from .._typing import Floats
 from ..network import Network
+from ..nonparametric.tail import Tail
 from ..rows.complete import Complete
-from ..rows.missing import Missing
+from ..rows.missing import Missing, has_missing
 from .answers import AnswersMixin
 
 Rows: TypeAlias = Complete | Missing
@@ -19,11 +20,15 @@ class BaseMeasureMixin(AnswersMixin):
     """Methods of the CRP whose network has the base measure as one more memory."""
 
     def novelty(self, X: ArrayLike) -> Floats:
-        """Posterior mass of a new memory, for each row.
+        """How likely each row is of a kind that was not learned.
 
-        It is softmax(a)_0 over the base measure and the memories, with the logits of
-        the class. Rows unlike all that was learned are near 1; use it to rank rows, or
-        with a threshold chosen on data, as 0.5 depends on `concentration`.
+        Two things speak for it, and it is ``1 - (1 - a) * (1 - b)``: the posterior mass
+        a of a new memory, which is softmax(a)_0 over the base measure and the memories
+        with the logits of the class, and how rare its log density is, ``b = r^2 / (r^2
+        + p^2)`` with r = 0.02 and the part p of the rows of the fit whose log density
+        is lower. So about one row in fifty like those of the fit is above 0.5. Beyond
+        the lowest p declines exponentially. What is missing of a row counts as
+        expected.
 
         Parameters
         ----------
@@ -36,7 +41,18 @@ class BaseMeasureMixin(AnswersMixin):
             In [0, 1].
         """
         X, missing = self._checked(X)
-        return self._landscape().asked(X, missing, new_part)
+        is_new = self._landscape().asked(X, missing, new_part)
+        is_rare = Tail(*self._tail_).strangeness(self._completed_density(X))
+        return (1 - (1 - is_new) * (1 - is_rare)).astype(X.dtype, copy=False)
+
+    def _completed_density(self, X: Floats) -> Floats:
+        """Log density of rows with what is missing as it is expected."""
+        whole = self._network()
+
+        def ask(rows: Rows, network: Network) -> Floats:
+            return self._log_density(Complete(rows.completed(network)), whole)
+
+        return whole.asked(X, has_missing(X), ask)
 
     def score_samples(self, X: ArrayLike) -> Floats:
         """Log density of each row: that of the next row, given all learned from.

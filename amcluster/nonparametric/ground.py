@@ -10,6 +10,7 @@ from .model import Nonparametric
 from .noise import Prepared, selects
 from .own import FEWEST, OwnObjective, merge_down, tells_covariances
 from .rounding import rounding_noise
+from .shapes import TAILS
 from .soft import STEPS, SoftObjective, coarsen
 
 
@@ -61,4 +62,5 @@ class Ground(NamedTuple):
         coordinates = self.prepared.coordinates.matrix
         dither = rounding_noise(self.rounding, coordinates, grown.noise)
         exact = self.model.exact
-        return OwnObjective(rows, exact, dither, self.tol, self.heavy_tailed)
+        tails = TAILS if self.heavy_tailed else TAILS[-1:]
+        return OwnObjective(rows, exact, dither, self.tol, tails)

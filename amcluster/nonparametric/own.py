@@ -26,7 +26,7 @@ FEWEST = 4
 # Fewer rows than these times the number of dimensions tell no covariance of their own;
 # with more dimensions than MOST_DIMENSIONS it would take long.
 ROWS_PER_DIMENSION, MOST_DIMENSIONS = 5, 100
-# EM steps for each level of the path, and for levels with no more than SETTLED memories.
+# EM steps for each level, and for those with no more than SETTLED memories.
 STEPS = 8
 SETTLING_STEPS, SETTLED = 16, 12
 
@@ -51,16 +51,19 @@ class OwnObjective:
         Covariance of what rounding took from a row.
     tol : float
         EM ends when a step gains no more than this, in nats per row and feature.
-    heavy_tailed : bool
-        Whether tails may be heavier than a Gaussian's.
+    tails : tuple of float
+        Degrees of freedom of tails to choose from, in ascending order.
+    prior : InverseWishart, default=None
+        What covariances are drawn from; None: as is likeliest.
     """
 
-    def __init__(self, rows, model, dither, tol, heavy_tailed):
+    def __init__(self, rows, model, dither, tol, tails=TAILS, prior=None):
         self.rows = rows
         self.model = model
         self.dither = dither
         self.tol = tol
-        self.tails = TAILS if heavy_tailed else (inf,)
+        self.tails = tails
+        self.prior = prior
         self.total = rows.total_weight
 
     def start(self, grown):
@@ -68,7 +71,7 @@ class OwnObjective:
         n_features = self.model.n_features
         prior = InverseWishart(inf, 0.5 / grown.beta, n_features)
         scatters = np.zeros((len(grown.counts), n_features, n_features))
-        shaped = Shaped(grown.centers, grown.counts, scatters, prior, inf)
+        shaped = Shaped(grown.centers, grown.counts, scatters, prior, self.tails[-1])
         shaped, _ = self.step(shaped)
         return self.with_likeliest_tails(shaped, self.tails)
 
@@ -83,7 +86,9 @@ class OwnObjective:
         outer = moved[:, :, None] * moved[:, None, :]
         scatters = statistics.moment[alive] - irls[:, None, None] * outer
         scatters = scatters + counts[:, None, None] * self.dither
-        prior = InverseWishart.likeliest(counts, scatters, shaped.prior.variance)
+        prior = self.prior
+        if prior is None:
+            prior = InverseWishart.likeliest(counts, scatters, shaped.prior.variance)
         log_likelihood = statistics.evidence + self.rows.log_normaliser(memories)
         return Shaped(centers, counts, scatters, prior, shaped.tails), log_likelihood
 
@@ -120,14 +125,9 @@ class OwnObjective:
         prior = 0.5 / self.model.base_precision
         seen = counts * (self.rows.seen_weight / self.total)
         before = log_determinants(covariances)
-        after = log_determinants(
-            covariances + (seen * prior)[:, None, None] * self._one
-        )
+        spread = (seen * prior)[:, None, None] * np.eye(self.model.n_features)
+        after = log_determinants(covariances + spread)
         return (after - before) / 2
-
-    @property
-    def _one(self):
-        return np.eye(self.model.n_features)
 
     def _fit(self, shaped):
         """The log likelihood of the rows, in their coordinates."""

@@ -4,11 +4,11 @@ A batch is one E-step: rows add to the sums of the memories that explain them, a
 is novel is clustered by itself, with the noise that covariances are drawn about.
 """
 
-from math import inf, log
+from math import log
 
 import numpy as np
 
-from .shapes import Shaped
+from .own import OwnObjective, merge_down
 from .soft import LEAST_COUNT, SoftObjective, coarsen
 from .stream import OUTLYING, TOLERANCE, Seated
 
@@ -110,15 +110,19 @@ def new_kinds(rows, shaped, model, random_state):
     """Memories of novel rows."""
     fixed = model._replace(beta=0.5 / shaped.noise)
     objective = SoftObjective(rows, fixed, tol=TOLERANCE)
-    found = coarsen(objective, random_state, watch=lambda *_: False).grown
+    found = coarsen(objective, random_state, watch=no_watch).grown
     n_features = rows.values.shape[1]
-    # The noise itself, until the rows say otherwise.
-    about = shaped.prior._replace(freedom=inf)
-    nothing = np.zeros((len(found.counts), n_features, n_features))
-    alike = Shaped(found.centers, found.counts, nothing, about, shaped.tails)
-    statistics = rows.expectation(model.memories(alike))
-    counts, irls = statistics.counts, statistics.irls
-    steps = (statistics.sums - irls[:, None] * found.centers) / irls[:, None]
-    outer = steps[:, :, None] * steps[:, None, :]
-    scatters = statistics.moment - irls[:, None, None] * outer
-    return Shaped(found.centers + steps, counts, scatters, shaped.prior, shaped.tails)
+    own = OwnObjective(
+        rows,
+        model,
+        np.zeros((n_features, n_features)),
+        TOLERANCE,
+        tails=(shaped.tails,),
+        prior=shaped.prior,
+    )
+    return merge_down(own, found, watch=no_watch).grown
+
+
+def no_watch(*_):
+    """Nobody watches the levels of a path."""
+    return False
