@@ -187,9 +187,13 @@ def test_a_pattern_is_factored_once(monkeypatch):
 
 
 def test_rows_beyond_all_squares_are_infinitely_far():
+    """Their differences from a center, and what these expect, may be no numbers."""
     _, _, memories = holed(n_features=3)
-    X = np.array([[1e200, np.nan, 1e200], [1e200, 1e200, 1e200], [1.0, np.nan, 1.0]])
+    largest = np.finfo(float).max
+    memories.centers[0] = -largest
+    X = np.array([[largest, np.nan, 1e200], [1e200, 1e200, 1e200], [1.0, np.nan, 1.0]])
     logits = np.empty((3, 3))
     KERNELS.shaped_seen_logits(X, memories, Shapes.of(memories), logits, np.empty(3))
     np.testing.assert_array_equal(logits[:2], -np.inf)
-    assert np.isfinite(logits[2]).all()
+    assert logits[2, 0] == -np.inf
+    assert np.isfinite(logits[2, 1:]).all()
