@@ -211,9 +211,15 @@ def test_the_base_measure_is_one_more_memory_with_the_metrics_shape(table, kind)
         found = asked(part, table, lambda rows, here: rows.logits(here))
         whole = asked(both, table, lambda rows, here: rows.logits(here))
         np.testing.assert_allclose(found, whole[:, of_part], **CLOSE)
-    assert np.isfinite(
-        asked(both, table, lambda rows, here: here.states_after(rows, 2, 1.0))
-    ).all()
+    path = asked(both, table, lambda rows, here: here.paths(rows, 2, 1.0))
+    start = asked(network, table, lambda rows, here: rows.completed(here))
+    np.testing.assert_allclose(path[:, 0], start, **CLOSE)  # as memories expect it
+    evidence = [
+        asked(both, states, lambda rows, here: rows.log_evidence(here))
+        for states in np.moveaxis(path, 1, 0)
+    ]
+    assert (np.diff(evidence, axis=0) >= -1e-9).all()
+    assert np.max(evidence[-1] - evidence[0]) > 0.1
 
 
 def test_the_base_measure_keeps_scales_of_memories():

@@ -147,5 +147,9 @@ def test_results_may_be_on_the_device(many):
 
 
 def test_both_targets_have_the_same_kernels():
-    """But for the one that seats rows one after the other."""
-    assert set(target("cpu").__all__) - {"seat"} <= set(target("cuda").__all__)
+    """But for the one that seats rows one after the other, and those in shapes.
+
+    A GPU refuses memories with roots: see tests/execution/test_device.py.
+    """
+    shared = {name for name in target("cpu").__all__ if not name.startswith("shaped_")}
+    assert shared - {"seat"} <= set(target("cuda").__all__)
