@@ -195,6 +195,19 @@ def test_what_is_seen_is_held(kind):
     np.testing.assert_allclose(path[:, 0], start, **CLOSE)
 
 
+def test_states_come_to_the_axes():
+    network = network_of("axes")[0]._replace(beyond=False)
+    starts = network.length_outside(X)
+    path = asked(network, X, lambda rows, here: here.paths(rows, 2, 0.5))
+    np.testing.assert_allclose(path[:, 0], X, **CLOSE)
+    for t in (1, 2):
+        np.testing.assert_allclose(
+            network.length_outside(path[:, t]), 0.5**t * starts, **CLOSE
+        )
+    ends = asked(network, X, lambda rows, here: here.states_at_rest(rows, 1.0)[0])
+    np.testing.assert_allclose(network.length_outside(ends), 0, atol=1e-6)
+
+
 @tables
 @pytest.mark.parametrize("kind", ["none", "full"])
 def test_the_base_measure_is_one_more_memory_with_the_metrics_shape(table, kind):
