@@ -39,7 +39,7 @@ VARIANTS = {
     ),
     "AssociativeImputer": (
         AssociativeImputer(2),
-        AssociativeImputer(2, metric="euclidean", likelihood="student_t"),
+        AssociativeImputer(2, metric="euclidean"),
     ),
 }
 METHODS = (

@@ -5,7 +5,7 @@ A third of this file is the docstring that users read.
 
 import math
 import warnings
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -22,25 +22,25 @@ from ..checks import generator_of
 from ..clusterers.base import earlier_fit_kept
 from ..clusterers.centers import is_word
 from ..clusterers.elbo import CLAMELBOClusterer
-from ..learning.seeding import draw_evenly
-from ..rows.distinct import distinct_rows
 from ..rows.missing import has_missing
 from .bounds import checked_bounds, within
 from .relations import Relations, exact_relations, fulfil
+from .selection import (
+    LIKELIHOODS,
+    Trial,
+    as_table,
+    best_of,
+    compare,
+    hold_out,
+    numbers_for,
+    sample,
+)
 
-# Numbers of memories that "auto" compares, as long as there are at least this many rows
-# per memory. It uses at most SELECTION_ROWS rows, and hides one in HELD_OUT values.
-NUMBERS = (1, 2, 4, 8, 16, 32)
-ROWS_PER_MEMORY = 10
-SELECTION_ROWS = 2000
-HELD_OUT = 10
 # Expectations of missing values converge before the memories do.
 LEARNING: dict[str, Any] = {"n_init": 1, "max_iter": 50, "tol": 1e-4}
 # Shrinkage of a covariance that changes it no more than rounding requires. Weights of
 # rows are scaled up until the prior shrinks that little.
 LEAST_SHRINKAGE = 1e-8
-
-Errors = list[tuple[int, float]]  # numbers of memories, and the error of each
 
 
 class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -54,12 +54,14 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     ----------
     n_clusters : "auto" or int, default="auto"
         Number of memories. "auto" hides one in ten of the known values, completes them
-        with 1, 2, 4, ... memories, and takes the number with the least mean squared
-        error on standardised features.
+        with 1, 2, 4, ... memories, until two numbers in a row have been no better than
+        the best before, and takes the number with the least error.
 
-    likelihood : {"gaussian", "student_t"}, str or energy, default="gaussian"
+    likelihood : {"auto", "gaussian", "student_t"}, str or energy, default="auto"
         Distribution of the rows about a memory, as of `CLAMELBOClusterer`: one whose
-        density is known where features are missing.
+        density is known where features are missing. "student_t" is not led astray by a
+        few erroneous or extreme values. "auto" takes the one of these two with the less
+        error on hidden values; the number of memories is chosen with "student_t" then.
 
     metric : {"learned", "euclidean"}, default="learned"
         "learned": what is hidden depends on the rest of the row by linear regression
@@ -69,11 +71,12 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         What stands for a missing value. With a number, NaN in X is an error. NaN, None
         and pandas.NA mean the same: what is NaN once X is an array of numbers.
 
-    min_value : float, array-like of shape (n_features,) or None, default=-inf
+    min_value : "seen", float, array-like of shape (n_features,) or None, default="seen"
         Least that is filled in, of all features or of each. What was there is
-        untouched. None: no bound.
+        untouched. "seen": the least value of the feature in `fit`, unless `max_value`
+        is a lower number. None or -inf: no bound.
 
-    max_value : float, array-like of shape (n_features,) or None, default=inf
+    max_value : "seen", float, array-like of shape (n_features,) or None, default="seen"
         Greatest, likewise.
 
     add_indicator : bool, default=False
@@ -106,9 +109,16 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     n_clusters_ : int
         Number of memories; 0 where there was nothing to learn from.
 
-    errors_ : ndarray of shape (n_numbers, 2)
-        Numbers of memories that "auto" compared, and the root mean squared error of the
-        values it had hidden; no rows for a given number.
+    likelihood_ : str, energy or None
+        Likelihood of the memories; None where there was nothing to learn from.
+
+    errors_ : ndarray of shape (n_numbers, 1 + n_likelihoods)
+        Numbers of memories that "auto" compared, and the error of the values it had
+        hidden with each likelihood: the one given, or "student_t" and "gaussian", NaN
+        where these were not compared. No rows if nothing was to be chosen. The error is
+        the root of the mean of Huber's loss, which squares misses up to 1 and is linear
+        beyond; the unit is the standard deviation that the quartiles of the feature
+        would have if it were Gaussian.
 
     n_features_in_ : int
         Number of features seen during fit.
@@ -134,7 +144,12 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     the rows that fulfil these relations, the nearest takes the place of the expected
     one. A relation counts if it holds, but for rounding, in all rows where nothing of
     it is missing, and if 10 more than twice its features of those differ, or if they
-    are 50 times as many as its features.
+    are 50 times as many as its features. It holds beyond the range that was seen too,
+    but not beyond bounds that are numbers.
+
+    Other features of new rows stay in that range, however far from it the rest of their
+    row is, as with neighbours or trees: a linear extrapolation needs
+    ``min_value=None, max_value=None``.
 
     Examples
     --------
@@ -153,6 +168,7 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     scaler_: StandardScaler | None
     indicator_: MissingIndicator | None
     n_clusters_: int
+    likelihood_: str | Energy | None
     errors_: Floats
     n_features_in_: int
     feature_names_in_: NDArray[np.object_]
@@ -162,11 +178,11 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self,
         n_clusters: Auto | int = "auto",
         *,
-        likelihood: Literal["gaussian", "student_t"] | str | Energy = "gaussian",
+        likelihood: Literal["auto", "gaussian", "student_t"] | str | Energy = "auto",
         metric: Metric = "learned",
         missing_values: float | object | None = np.nan,
-        min_value: float | ArrayLike | None = -np.inf,
-        max_value: float | ArrayLike | None = np.inf,
+        min_value: Literal["seen"] | float | ArrayLike | None = "seen",
+        max_value: Literal["seen"] | float | ArrayLike | None = "seen",
         add_indicator: bool = False,
         keep_empty_features: bool = False,
         random_state: RandomState = None,
@@ -208,19 +224,20 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def _fit(self, X: Floats) -> Self:
         X_nan = self._with_nan(X)
-        bounds = checked_bounds(self.min_value, self.max_value, X.shape[1])
+        given, bounds = checked_bounds(self.min_value, self.max_value, X_nan)
         random_state = generator_of(self.random_state)
         seen = ~np.isnan(X_nan).all(axis=0)
-        scaler = relations = clusterer = None
-        n_clusters, errors = 0, Errors()
+        self.scaler_ = self.clusterer_ = self.likelihood_ = self._relations = None
+        self.n_clusters_, self.errors_ = 0, np.empty((0, 2))
         if seen.any():
-            scaler = StandardScaler().fit(X_nan[:, seen])
-            Z = scaler.transform(X_nan[:, seen])
-            clusterer, n_clusters, errors = self._learn(Z, random_state)
-            relations = self._exact_relations(Z, random_state)
-        self.scaler_, self.clusterer_, self.n_clusters_ = scaler, clusterer, n_clusters
-        self.errors_ = np.array(errors).reshape(-1, 2)
-        self._seen, self._bounds, self._relations = seen, bounds, relations
+            self.scaler_ = StandardScaler().fit(X_nan[:, seen])
+            Z = self.scaler_.transform(X_nan[:, seen])
+            self._choose(Z, random_state)
+            self.clusterer_ = self._learned(
+                self.likelihood_, self.n_clusters_, random_state, Z
+            )
+            self._relations = self._exact_relations(Z, random_state)
+        self._seen, self._given, self._bounds = seen, given, bounds
         self.indicator_ = None
         if self.add_indicator:
             marker = self._marker()
@@ -249,8 +266,7 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         X_nan, seen = self._with_nan(X), self._seen
         out = np.where(np.isnan(X_nan), X_nan.dtype.type(0), X_nan)
         if seen.any():
-            low, high = within(self._bounds[:, seen], X_nan.dtype)
-            out[:, seen] = self._filled(X_nan[:, seen], low, high)
+            out[:, seen] = self._filled(X_nan[:, seen])
         if not self.keep_empty_features and not seen.all():
             names = getattr(self, "feature_names_in_", np.arange(len(seen)))
             warnings.warn(
@@ -327,29 +343,55 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             return X
         return np.where(X.dtype.type(marker) == X, X.dtype.type(np.nan), X)
 
-    def _filled(self, X: Floats, low: Floats, high: Floats) -> Floats:
+    def _filled(self, X: Floats) -> Floats:
         """The features that had a value in `fit`, with missing values filled in."""
         hidden = np.isnan(X)
         scaler: Any = self.scaler_
         clusterer: Any = self.clusterer_
+        bounds = self._bounds[:, self._seen]
         Z = clusterer.complete(scaler.transform(X))
         if self._relations is not None:
-            Z = fulfil(self._relations, Z, hidden)
+            # A sum may leave the range that was seen, if its parts make it do so.
+            inside = np.clip(Z, *((bounds - scaler.mean_) / scaler.scale_))
+            Z = fulfil(self._relations, np.where(hidden, inside, Z), hidden)
+            related = (self._relations[0] != 0).any(axis=0)
+            bounds = np.where(related, self._given[:, self._seen], bounds)
         expected = scaler.inverse_transform(Z).astype(X.dtype, copy=False)
-        return np.where(hidden, np.clip(expected, low, high), X)
+        return np.where(hidden, np.clip(expected, *within(bounds, X.dtype)), X)
 
-    def _learn(
-        self, Z: Floats, random_state: np.random.RandomState
-    ) -> tuple[CLAMELBOClusterer, Any, Errors]:
-        """The clusterer of standardised rows, its number of memories, and `errors_`."""
-        n_clusters, errors = self.n_clusters, []
-        if is_word(n_clusters, "auto"):
-            errors = self._compare(Z, random_state)
-            n_clusters = min(errors, key=lambda pair: pair[1])[0] if errors else 1
-        return self._learned(n_clusters, random_state, Z), n_clusters, errors
+    def _choose(self, Z: Floats, random_state: np.random.RandomState) -> None:
+        """Set the likelihood, the number of memories and `errors_`."""
+        either = is_word(self.likelihood, "auto")
+        any_number = is_word(self.n_clusters, "auto")
+        likelihoods = LIKELIHOODS if either else (self.likelihood,)
+        best, trials = Trial("gaussian", 1, np.nan), []
+        held_out = hold_out(Z, random_state) if either or any_number else None
+        if held_out is not None:
+            shown = held_out.shown()
+
+            def error(likelihood: Any, n_clusters: Any) -> float:
+                clusterer = self._learned(
+                    likelihood, n_clusters, random_state, shown, held_out.weights
+                )
+                return held_out.error(clusterer.complete(shown))
+
+            trials = compare(error, likelihoods, self._numbers(len(shown)))
+            best = best_of(trials)
+        self.likelihood_ = best.likelihood if either else self.likelihood
+        self.n_clusters_ = best.number if any_number else self.n_clusters
+        self.errors_ = as_table(trials, likelihoods)
+
+    def _numbers(self, n_rows: int) -> list[Any]:
+        """Numbers of memories to compare with that many rows."""
+        if is_word(self.n_clusters, "auto"):
+            return numbers_for(n_rows)
+        # Of a sample; the fit to all rows says so if there are too few.
+        given = isinstance(self.n_clusters, Integral)
+        return [min(self.n_clusters, n_rows) if given else self.n_clusters]
 
     def _learned(
         self,
+        likelihood: Any,
         n_clusters: Any,
         random_state: np.random.RandomState,
         Z: Floats,
@@ -358,7 +400,7 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """A clusterer fitted to standardised rows."""
         clusterer = CLAMELBOClusterer(
             n_clusters,
-            likelihood=self.likelihood,
+            likelihood=likelihood,
             metric=self.metric,
             random_state=random_state,
             device=self.device,
@@ -376,13 +418,13 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         varies = np.fmin.reduce(Z) < np.fmax.reduce(Z)
         if self.metric != "learned" or varies.sum() < 2:
             return None
-        sample, weights = _sample(Z[:, varies].astype(np.float64), random_state)
+        rows, weights = sample(Z[:, varies].astype(np.float64), random_state)
         gaussian = CLAMELBOClusterer(
             1, metric="learned", random_state=random_state, device=self.device
         ).set_params(**LEARNING)
-        weights *= sample.shape[1] / (LEAST_SHRINKAGE * weights.sum())
+        weights *= rows.shape[1] / (LEAST_SHRINKAGE * weights.sum())
         try:
-            gaussian.fit(sample, sample_weight=weights)
+            gaussian.fit(rows, sample_weight=weights)
         except np.linalg.LinAlgError:
             return None
         covariance = np.linalg.inv(gaussian.metric_)
@@ -394,49 +436,8 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         coefficients[:, varies] = of_varying
         return coefficients, values
 
-    def _compare(self, Z: Floats, random_state: np.random.RandomState) -> Errors:
-        """Numbers of memories, each with the error of the values hidden from it."""
-        Z, weights = _sample(Z, random_state)
-        held_out = _spread_out(Z.shape, random_state) & ~np.isnan(Z)
-        shown = np.where(held_out, np.nan, Z)
-        # Hiding may leave no value of a feature with few values.
-        left = ~np.isnan(shown).all(axis=0)
-        Z, held_out, shown = Z[:, left], held_out[:, left], shown[:, left]
-        if not held_out.any():
-            return []
-        errors = []
-        for n_clusters in NUMBERS:
-            if n_clusters > 1 and n_clusters * ROWS_PER_MEMORY > len(Z):
-                break
-            clusterer = self._learned(n_clusters, random_state, shown, weights)
-            misses = np.square(clusterer.complete(shown) - Z)
-            squares = np.where(held_out, misses, 0).sum(axis=1)
-            mean = weights @ squares / (weights @ held_out.sum(axis=1))
-            errors.append((n_clusters, float(np.sqrt(mean))))
-        return errors
-
-
-def _sample(Z: Floats, random_state: np.random.RandomState) -> tuple[Floats, Floats]:
-    """At most SELECTION_ROWS distinct rows, and their weights."""
-    rows = distinct_rows(Z, np.ones(len(Z)))
-    chosen = np.arange(len(rows.values))
-    if len(chosen) > SELECTION_ROWS:
-        chosen = np.unique(draw_evenly(rows.weights, SELECTION_ROWS, random_state))
-    return rows.values[chosen], rows.weights[chosen]
-
 
 def _means_nan(marker: object) -> bool:
     """Whether this marker of missing values becomes NaN in an array of numbers."""
     is_nan = isinstance(marker, Real) and math.isnan(marker)
     return marker is None or is_nan or type(marker).__name__ == "NAType"
-
-
-def _spread_out(
-    shape: tuple[int, ...], random_state: np.random.RandomState
-) -> NDArray[np.bool_]:
-    """Choose one in HELD_OUT entries, spread evenly over rows and features.
-
-    Rows are in canonical order, so the result does not depend on their original order.
-    """
-    start = random_state.permutation(max(shape[1], HELD_OUT))[: shape[1]]
-    return (np.arange(shape[0])[:, None] + start) % HELD_OUT == 0

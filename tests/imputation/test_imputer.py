@@ -7,6 +7,7 @@ from sklearn.impute import IterativeImputer, KNNImputer, MissingIndicator, Simpl
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from amcluster import AssociativeImputer, CLAMClusterer
@@ -69,13 +70,51 @@ def test_one_memory_is_a_linear_regression():
 
 
 def test_auto_takes_the_number_with_the_least_error(holed):
-    imputer = AssociativeImputer(random_state=0).fit(holed)
+    imputer = AssociativeImputer(likelihood="gaussian", random_state=0).fit(holed)
     numbers, errors = imputer.errors_.T
     assert imputer.n_clusters_ == numbers[errors.argmin()]
-    assert list(numbers) == [1, 2, 4, 8, 16]
-    given = AssociativeImputer(n_clusters=2, random_state=0).fit(holed)
+    assert list(numbers) == [1, 2, 4, 8, 16][: errors.argmin() + 3]
+    assert imputer.likelihood_ == "gaussian"
+    given = AssociativeImputer(2, likelihood="gaussian", random_state=0).fit(holed)
     assert given.n_clusters_ == 2
     assert given.errors_.shape == (0, 2)
+
+
+def test_auto_takes_the_likelihood_with_the_less_error(holed):
+    imputer = AssociativeImputer(random_state=0).fit(holed)
+    numbers, *errors = imputer.errors_.T
+    best = np.nanargmin(errors[0])
+    assert imputer.n_clusters_ == numbers[best]
+    assert np.flatnonzero(~np.isnan(errors[1])) == [best]
+    less = int(errors[1][best] < errors[0][best])
+    assert imputer.likelihood_ == ("student_t", "gaussian")[less]
+    assert imputer.clusterer_.likelihood == imputer.likelihood_
+    given = AssociativeImputer(2, random_state=0).fit(holed)
+    assert given.n_clusters_ == 2
+    assert list(given.errors_[:, 0]) == [2]
+    less = int(np.argmin(given.errors_[0, 1:]))
+    assert given.likelihood_ == ("student_t", "gaussian")[less]
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "student_t"])
+def test_auto_finds_out_how_heavy_tails_are(likelihood):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(800, 4)) @ rng.normal(size=(4, 4))
+    X += 0.3 * rng.normal(size=X.shape)
+    if likelihood == "student_t":
+        X /= np.sqrt(rng.chisquare(1.5, size=(800, 1)))
+    imputer = AssociativeImputer(1, random_state=0).fit(hide(X, 0.1))
+    assert imputer.likelihood_ == likelihood
+
+
+def test_more_memories_than_rows_to_choose_from(monkeypatch):
+    """The likelihood is chosen with as many as there are in the sample."""
+    monkeypatch.setattr("amcluster.imputation.selection.SELECTION_ROWS", 20)
+    _, holed = holed_blobs()
+    imputer = AssociativeImputer(30, random_state=0).fit(holed)
+    assert imputer.n_clusters_ == 30
+    assert imputer.errors_[0, 0] <= 20
+    assert len(imputer.clusterer_.cluster_centers_) == 30
 
 
 def test_auto_finds_clusters_that_help():
@@ -88,7 +127,7 @@ def test_auto_finds_clusters_that_help():
 
 
 def test_selection_sees_a_sample(holed, monkeypatch):
-    monkeypatch.setattr("amcluster.imputation.imputer.SELECTION_ROWS", 60)
+    monkeypatch.setattr("amcluster.imputation.selection.SELECTION_ROWS", 60)
     imputer = AssociativeImputer(random_state=0).fit(holed)
     assert list(imputer.errors_[:, 0]) == [1, 2, 4]
 
@@ -99,6 +138,9 @@ def test_order_of_rows(holed):
     filled = imputer.fit_transform(holed)
     shuffled = imputer.fit_transform(holed[order])
     np.testing.assert_allclose(shuffled, filled[order], rtol=1e-8)
+    again = AssociativeImputer(random_state=0).fit(holed)
+    np.testing.assert_allclose(imputer.errors_, again.errors_, rtol=1e-8)
+    assert imputer.likelihood_ == again.likelihood_
 
 
 def test_indicator_and_names(holed):
@@ -217,7 +259,8 @@ def test_a_column_that_is_rarely_seen_leaves_the_choice_of_memories():
     rare = np.full(200, np.nan)
     rare[7] = 3.0
     imputer = AssociativeImputer(random_state=0).fit(np.c_[holed, rare])
-    assert list(imputer.errors_[:, 0]) == [1, 2, 4, 8, 16]
+    without = AssociativeImputer(random_state=0).fit(holed)
+    assert list(imputer.errors_[:, 0]) == list(without.errors_[:, 0])
     filled = imputer.transform(np.c_[holed, rare])
     np.testing.assert_allclose(filled[:, 4], 3.0)
 
@@ -251,19 +294,22 @@ def test_missing_values_of_pandas():
     )
     objects = np.array([[1, 4.0], [2, None], [5, 2.0], [None, 3.0]], dtype=object)
     numbers = np.array([[1, 4.0], [2, np.nan], [5, 2.0], [np.nan, 3.0]])
-    expected = AssociativeImputer(1).fit_transform(numbers)
+    expected = AssociativeImputer(1, random_state=0).fit_transform(numbers)
     for marker in (np.nan, None, pandas.NA, np.float32("nan")):
         for rows in (table, objects):
-            imputer = AssociativeImputer(1, missing_values=marker)
+            imputer = AssociativeImputer(1, missing_values=marker, random_state=0)
             np.testing.assert_array_equal(imputer.fit_transform(rows), expected)
 
 
 def test_bounds_hold_for_what_is_filled_in():
     _, holed = holed_blobs()
     hidden = np.isnan(holed)
-    free = AssociativeImputer(2, random_state=0).fit_transform(holed)
+    free = AssociativeImputer(
+        2, random_state=0, min_value=None, max_value=None
+    ).fit_transform(holed)
     least, greatest = np.array([0.0, -np.inf, 2.0, 1.0]), np.array([6.0, 3.0, 2.5, 5.5])
-    for low, high in ((least, greatest), (1, 2), (None, 0.5), (list(least), np.inf)):
+    pairs = (least, greatest), (1, 2), (None, 0.5), (list(least), np.inf), (-np.inf, 3)
+    for low, high in pairs:
         imputer = AssociativeImputer(2, random_state=0, min_value=low, max_value=high)
         filled = imputer.fit_transform(holed)
         np.testing.assert_array_equal(filled[~hidden], holed[~hidden])
@@ -276,6 +322,38 @@ def test_bounds_hold_for_what_is_filled_in():
     assert filled.dtype == np.float32
     assert (filled >= bounds[0])[hidden].all()
     assert (filled <= bounds[1])[hidden].all()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(("low", "high"), [("seen", "seen"), ("seen", 2), (1, "seen")])
+def test_what_was_seen_bounds_what_is_filled_in(low, high, dtype):
+    """Also in rows far from it."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 1)) + 0.1 * rng.normal(size=(300, 3))
+    X = hide(X, 0.1).astype(dtype)
+    parameters = {"random_state": 0, "min_value": low, "max_value": high}
+    imputer = AssociativeImputer(1, **parameters).fit(X)
+    later = np.array([[9, np.nan, np.nan], [-9, np.nan, np.nan]], dtype)
+    filled = imputer.transform(later)
+    assert filled.dtype == dtype
+    least = np.nanmin(X, axis=0) if low == "seen" else np.full(3, low)
+    greatest = np.nanmax(X, axis=0) if high == "seen" else np.full(3, high)
+    np.testing.assert_array_equal(filled[:, 1:], [greatest[1:], least[1:]])
+    np.testing.assert_array_equal(filled[:, 0], later[:, 0])
+    narrow = imputer.transform(later.astype(np.float32)).astype(np.float64)
+    assert (narrow[:, 1:] >= least[1:]).all()
+    assert (narrow[:, 1:] <= greatest[1:]).all()
+    imputer.set_params(min_value=None, max_value=None)
+    assert (np.abs(imputer.fit(X).transform(later)) > 7).all()
+
+
+def test_what_was_seen_gives_way_to_a_number():
+    _, holed = holed_blobs()
+    hidden = np.isnan(holed)
+    above = AssociativeImputer(1, random_state=0, min_value=99).fit_transform(holed)
+    assert (above[hidden] == 99).all()
+    below = AssociativeImputer(1, random_state=0, max_value=-99).fit_transform(holed)
+    assert (below[hidden] == -99).all()
 
 
 def test_bounds_of_columns_that_are_dropped():
@@ -299,6 +377,10 @@ def test_bounds_of_columns_that_are_dropped():
         ({"max_value": [[0.0]]}, r"max_value has shape \(1, 1\)"),
         ({"min_value": 1, "max_value": 1}, "min_value == 1.0 and max_value == 1.0"),
         ({"max_value": np.nan}, "max_value == nan of feature 0"),
+        (
+            {"max_value": "most"},
+            "max_value == 'most', must be \"seen\", None",
+        ),
         ({"missing_values": "?"}, r"missing_values == '\?', must be a number"),
         ({"missing_values": -1}, "X contains NaN, and with missing_values == -1"),
     ],
@@ -312,6 +394,43 @@ def test_bad_bounds_and_marks_are_named(holed, parameters, message):
     np.testing.assert_array_equal(
         imputer.set_params(**before).transform(holed), expected
     )
+
+
+# Erroneous cells
+
+
+def stones(seed, n_rows=500):
+    """Weights and lengths as diamonds have them, and a ratio of these."""
+    rng = np.random.default_rng(seed)
+    weight = np.exp(rng.normal(-0.4, 0.5, n_rows))
+    length = 6.5 * weight ** (1 / 3) * np.exp(0.01 * rng.normal(size=n_rows))
+    width = length * np.exp(0.006 * rng.normal(size=n_rows))
+    depth = rng.normal(61.8, 1.4, n_rows)
+    height = depth / 100 * (length + width) / 2 + 0.01 * rng.normal(size=n_rows)
+    return np.c_[weight, length, width, height, depth]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("seed", range(4))
+def test_one_erroneous_cell(seed, dtype):
+    """What is hidden, in its row too, is told as well as by neighbours."""
+    X = stones(seed)
+    holed = hide(X, 0.1, seed)
+    row = np.flatnonzero(~np.isnan(holed[:, :4]).any(axis=1))[seed]
+    holed[row, 3] *= 10
+    holed[row, 4] = np.nan
+    hidden, scaler = np.isnan(holed), StandardScaler().fit(X)
+    wrong = {}
+    for imputer in (AssociativeImputer(random_state=0), KNNImputer()):
+        # Neighbours need a unit, and the same erroneous cell is in theirs.
+        units = StandardScaler().fit(holed)
+        filled = imputer.fit_transform(units.transform(holed).astype(dtype))
+        misses = scaler.transform(units.inverse_transform(filled)) - scaler.transform(X)
+        wrong[type(imputer)] = np.sqrt(np.mean(np.square(misses[hidden])))
+    assert wrong[AssociativeImputer] <= wrong[KNNImputer]
+    narrow = holed.astype(dtype)
+    filled = AssociativeImputer(random_state=0).fit_transform(narrow)
+    assert np.nanmin(narrow[:, 4]) <= filled[row, 4] <= np.nanmax(narrow[:, 4])
 
 
 # Columns that are linear in others
@@ -351,6 +470,22 @@ def test_linear_columns_in_float32():
     holed[::4, 2] = np.nan
     filled = AssociativeImputer(1, random_state=0).fit_transform(holed)
     np.testing.assert_allclose(filled, X, rtol=1e-5, atol=1e-4)
+
+
+def test_a_relation_leaves_the_range_that_was_seen():
+    """Where its parts do; what is in no relation, or bounded by a number, does not."""
+    rng = np.random.default_rng(0)
+    X = np.c_[rng.uniform(1, 2, size=(200, 2)), np.empty((200, 2))]
+    X[:, 2] = X[:, 0] + X[:, 1]
+    X[:, 3] = X[:, 2] + 0.1 * rng.normal(size=200)
+    holed = X.copy()
+    holed[::9, 2] = holed[1::9, 3] = np.nan
+    later = np.array([[30, 40, np.nan, np.nan], [30, np.nan, np.nan, 2]])
+    filled = AssociativeImputer(1, random_state=0).fit(holed).transform(later)
+    np.testing.assert_allclose(filled[:, 0] + filled[:, 1], filled[:, 2], rtol=1e-12)
+    assert filled[0, 3] == np.nanmax(holed[:, 3])
+    bounded = AssociativeImputer(1, random_state=0, max_value=[9, 9, 50, 9]).fit(holed)
+    np.testing.assert_array_equal(bounded.transform(later)[0], [30, 40, 50, 9])
 
 
 def test_rows_go_to_the_nearest_that_fulfils_all_relations():

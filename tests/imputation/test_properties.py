@@ -25,7 +25,7 @@ IMPUTERS = st.fixed_dictionaries(
     {
         "n_clusters": st.sampled_from(["auto", 1]),
         "metric": st.sampled_from(["learned", "euclidean"]),
-        "likelihood": st.sampled_from(["gaussian", "student_t"]),
+        "likelihood": st.sampled_from(["auto", "gaussian", "student_t"]),
         "random_state": st.just(0),
         "keep_empty_features": st.just(True),
     }
@@ -57,6 +57,16 @@ def test_what_is_filled_in_keeps_to_its_bounds(X, parameters, data):
     hidden, empty = np.isnan(X), np.isnan(X).all(axis=0)
     inside = (low <= filled.astype(np.float64)) & (filled.astype(np.float64) <= high)
     assert inside[hidden & ~empty].all()
+
+
+@given(holed_tables(), IMPUTERS)
+def test_what_is_filled_in_keeps_to_what_was_seen(X, parameters):
+    imputer = AssociativeImputer(**parameters).fit(X)
+    if imputer._relations is not None:
+        return
+    filled, empty = imputer.transform(X), np.isnan(X).all(axis=0)
+    least, greatest = np.fmin.reduce(X), np.fmax.reduce(X)
+    assert ((least <= filled) & (filled <= greatest))[:, ~empty].all()
 
 
 @given(holed_tables(), IMPUTERS, st.sampled_from([-5, 2000, 0.5, np.float64(1 / 3)]))
