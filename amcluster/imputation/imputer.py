@@ -161,7 +161,7 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     array([5.1, 3.5, 1.4, 0.2])
     >>> X[0, 2] = np.nan
     >>> AssociativeImputer(random_state=0).fit_transform(X)[0].round(1)
-    array([5.1, 3.5, 1.5, 0.2])
+    array([5.1, 3.5, 1.4, 0.2])
     """
 
     clusterer_: CLAMELBOClusterer | None
