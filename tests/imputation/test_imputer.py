@@ -350,10 +350,10 @@ def test_what_was_seen_bounds_what_is_filled_in(low, high, dtype):
 def test_what_was_seen_gives_way_to_a_number():
     _, holed = holed_blobs()
     hidden = np.isnan(holed)
-    above = AssociativeImputer(1, random_state=0, min_value=99).fit_transform(holed)
-    assert (above[hidden] == 99).all()
-    below = AssociativeImputer(1, random_state=0, max_value=-99).fit_transform(holed)
-    assert (below[hidden] == -99).all()
+    for name, number in ("min_value", 99), ("max_value", -99):
+        imputer = AssociativeImputer(1, random_state=0, **{name: number}).fit(holed)
+        assert (imputer.transform(holed)[hidden] == number).all()
+        assert (imputer._bounds[0] <= imputer._bounds[1]).all()
 
 
 def test_bounds_of_columns_that_are_dropped():

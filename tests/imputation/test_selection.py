@@ -47,7 +47,7 @@ def test_a_few_erroneous_cells_do_not_decide():
     held, rng = held_out()
     near = held.values + 0.3 * rng.normal(size=held.values.shape)
     far = held.values + 0.6 * rng.normal(size=held.values.shape)
-    near[np.flatnonzero(held.hidden[:, 2])[0], 2] += 6
+    near[np.flatnonzero(held.hidden[:, 2])[0], 2] += 12
     assert held.error(near) < held.error(far)
     squares = [
         np.mean((filled - held.values)[held.hidden] ** 2) for filled in (near, far)
