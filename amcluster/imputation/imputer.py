@@ -5,6 +5,7 @@ A third of this file is the docstring that users read.
 
 import math
 import warnings
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, Literal, Self
 
@@ -17,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._typing import Auto, Device, Energy, Floats, Metric, RandomState
+from .._typing import Auto, Device, Energy, Floats, Init, Metric, RandomState
 from ..checks import generator_of
 from ..clusterers.base import earlier_fit_kept
 from ..clusterers.centers import is_word
@@ -54,8 +55,8 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     ----------
     n_clusters : "auto" or int, default="auto"
         Number of memories. "auto" hides one in ten of the known values, completes them
-        with 1, 2, 4, ... memories, until two numbers in a row have been no better than
-        the best before, and takes the number with the least error.
+        with 1, 2, 4, ... memories, until two numbers in a row are 5 % worse than the
+        best so far, and takes the number with the least error.
 
     likelihood : {"auto", "gaussian", "student_t"}, str or energy, default="auto"
         Distribution of the rows about a memory, as of `CLAMELBOClusterer`: one whose
@@ -232,10 +233,7 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         if seen.any():
             self.scaler_ = StandardScaler().fit(X_nan[:, seen])
             Z = self.scaler_.transform(X_nan[:, seen])
-            self._choose(Z, random_state)
-            self.clusterer_ = self._learned(
-                self.likelihood_, self.n_clusters_, random_state, Z
-            )
+            self.clusterer_ = self._learn(Z, random_state)
             self._relations = self._exact_relations(Z, random_state)
         self._seen, self._given, self._bounds = seen, given, bounds
         self.indicator_ = None
@@ -359,35 +357,55 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         expected = scaler.inverse_transform(Z).astype(X.dtype, copy=False)
         return np.where(hidden, np.clip(expected, *within(bounds, X.dtype)), X)
 
-    def _choose(self, Z: Floats, random_state: np.random.RandomState) -> None:
-        """Set the likelihood, the number of memories and `errors_`."""
+    def _learn(self, Z: Floats, random_state: np.random.RandomState) -> Any:
+        """The clusterer of all rows; sets what was chosen for it, and `errors_`."""
         either = is_word(self.likelihood, "auto")
         any_number = is_word(self.n_clusters, "auto")
         likelihoods = LIKELIHOODS if either else (self.likelihood,)
-        best, trials = Trial("gaussian", 1, np.nan), []
-        held_out = hold_out(Z, random_state) if either or any_number else None
-        if held_out is not None:
-            shown = held_out.shown()
-
-            def error(likelihood: Any, n_clusters: Any) -> float:
-                clusterer = self._learned(
-                    likelihood, n_clusters, random_state, shown, held_out.weights
-                )
-                return held_out.error(clusterer.complete(shown))
-
-            trials = compare(error, likelihoods, self._numbers(len(shown)))
-            best = best_of(trials)
+        trials = []
+        if either or any_number:
+            trials = self._trials(Z, likelihoods, random_state)
+        best = best_of(trials) if trials else Trial("gaussian", 1, np.nan, None)
+        number: Any = best.number if any_number else self.n_clusters
+        self.n_clusters_ = number
         self.likelihood_ = best.likelihood if either else self.likelihood
-        self.n_clusters_ = best.number if any_number else self.n_clusters
         self.errors_ = as_table(trials, likelihoods)
+        # Rows with a missing value may gather about an erroneous one, as nothing of
+        # theirs gainsays it. Hidden values have told that these memories are not such.
+        shape, first = (self.n_clusters_, Z.shape[1]), best.memories
+        init = "k-means++" if first is None or first.shape != shape else first
+        return self._learned(
+            self.likelihood_, self.n_clusters_, random_state, Z, init=init
+        )
+
+    def _trials(
+        self,
+        Z: Floats,
+        likelihoods: Sequence[Any],
+        random_state: np.random.RandomState,
+    ) -> list[Trial]:
+        """Likelihoods and numbers of memories with their errors on hidden values."""
+        held_out = hold_out(Z, random_state)
+        if held_out is None:
+            return []
+        shown = held_out.shown()
+
+        def attempt(likelihood: Any, number: Any) -> Trial:
+            clusterer = self._learned(
+                likelihood, number, random_state, shown, held_out.weights
+            )
+            error = held_out.error(clusterer.complete(shown))
+            return Trial(likelihood, number, error, clusterer.cluster_centers_)
+
+        return compare(attempt, likelihoods, self._numbers(len(shown)))
 
     def _numbers(self, n_rows: int) -> list[Any]:
         """Numbers of memories to compare with that many rows."""
         if is_word(self.n_clusters, "auto"):
             return numbers_for(n_rows)
         # Of a sample; the fit to all rows says so if there are too few.
-        given = isinstance(self.n_clusters, Integral)
-        return [min(self.n_clusters, n_rows) if given else self.n_clusters]
+        given: Any = self.n_clusters
+        return [min(given, n_rows) if isinstance(given, Integral) else given]
 
     def _learned(
         self,
@@ -396,12 +414,14 @@ class AssociativeImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         random_state: np.random.RandomState,
         Z: Floats,
         weights: Floats | None = None,
+        init: Init = "k-means++",
     ) -> CLAMELBOClusterer:
         """A clusterer fitted to standardised rows."""
         clusterer = CLAMELBOClusterer(
             n_clusters,
             likelihood=likelihood,
             metric=self.metric,
+            init=init,
             random_state=random_state,
             device=self.device,
             **LEARNING,

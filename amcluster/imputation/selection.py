@@ -11,10 +11,13 @@ from ..learning.seeding import draw_evenly
 from ..rows.distinct import distinct_rows
 
 # Numbers of memories that are compared, as long as there are at least this many rows
-# per memory, until so many in a row have been no better than the best before them.
+# per memory, until PATIENCE in a row are CLEARLY_WORSE times as bad as the best so far:
+# clusters may help no number that is less than theirs, but more memories than that may
+# be told apart by erroneous cells alone.
 NUMBERS = (1, 2, 4, 8, 16, 32)
 ROWS_PER_MEMORY = 10
 PATIENCE = 2
+CLEARLY_WORSE = 1.05
 # Numbers are compared with the first, and the second is tried at the best number: an
 # erroneous cell may rule memories of Gaussians whatever their number, and then none of
 # their errors says which number is good.
@@ -22,6 +25,9 @@ LIKELIHOODS = ("student_t", "gaussian")
 # At most SELECTION_ROWS rows are used, and one in HELD_OUT values hidden.
 SELECTION_ROWS = 2000
 HELD_OUT = 10
+# Values farther than this many robust units from the median are never hidden. Nobody
+# can tell an erroneous cell, and those whom it leads astray have to see it.
+FAR = 10
 # Quartiles of a Gaussian are this many standard deviations apart, and its values in
 # the mean 1 / FROM_MEAN from the median.
 BETWEEN_QUARTILES = 1.349
@@ -55,11 +61,12 @@ class HeldOut(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """A number of memories of a likelihood, and its error."""
+    """Memories of a likelihood, and their error on hidden values."""
 
     likelihood: Any
     number: Any
     error: float
+    memories: Floats | None
 
 
 def sample(Z: Floats, random_state: np.random.RandomState) -> tuple[Floats, Floats]:
@@ -77,7 +84,7 @@ def numbers_for(n_rows: int) -> list[int]:
 
 
 def compare(
-    error: Callable[[Any, Any], float],
+    attempt: Callable[[Any, Any], Trial],
     likelihoods: Sequence[Any],
     numbers: Sequence[Any],
 ) -> list[Trial]:
@@ -85,8 +92,8 @@ def compare(
 
     Parameters
     ----------
-    error : callable
-        Of a likelihood and a number.
+    attempt : callable
+        The trial of a likelihood and a number.
     likelihoods : sequence
     numbers : sequence
         In the order in which they are tried.
@@ -98,11 +105,13 @@ def compare(
     first, *others = likelihoods
     trials: list[Trial] = []
     for number in numbers:
-        trials.append(Trial(first, number, error(first, number)))
-        if len(trials) - trials.index(best_of(trials)) > PATIENCE:
+        trials.append(attempt(first, number))
+        bar = CLEARLY_WORSE * best_of(trials).error
+        recent = trials[-PATIENCE:]
+        if len(recent) == PATIENCE and all(trial.error > bar for trial in recent):
             break
     number = best_of(trials).number
-    return trials + [Trial(other, number, error(other, number)) for other in others]
+    return trials + [attempt(other, number) for other in others]
 
 
 def best_of(trials: Sequence[Trial]) -> Trial:
@@ -115,17 +124,17 @@ def as_table(trials: Sequence[Trial], likelihoods: Sequence[Any]) -> Floats:
     numbers = list(dict.fromkeys(trial.number for trial in trials))
     table = np.full((len(numbers), 1 + len(likelihoods)), np.nan)
     table[:, 0] = numbers
-    for likelihood, number, error in trials:
-        column = 1 + likelihoods.index(likelihood)
-        table[numbers.index(number), column] = error
+    for trial in trials:
+        column = 1 + likelihoods.index(trial.likelihood)
+        table[numbers.index(trial.number), column] = trial.error
     return table
 
 
 def hold_out(Z: Floats, random_state: np.random.RandomState) -> HeldOut | None:
     """Rows of which values are hidden; None if there are too few to hide any."""
-    units = robust_units(Z)
+    medians, units = robust_units(Z)
     Z, weights = sample(Z, random_state)
-    hidden = _spread_out(Z.shape, random_state) & ~np.isnan(Z)
+    hidden = _spread_out(Z.shape, random_state) & (np.abs(Z - medians) <= FAR * units)
     # Hiding may leave no value of a feature with few values.
     left = (~np.isnan(Z) & ~hidden).any(axis=0)
     if not hidden[:, left].any():
@@ -133,8 +142,8 @@ def hold_out(Z: Floats, random_state: np.random.RandomState) -> HeldOut | None:
     return HeldOut(Z[:, left], hidden[:, left], weights, units[left])
 
 
-def robust_units(Z: Floats) -> Floats:
-    """Standard deviations of standardised columns, as their quartiles tell them.
+def robust_units(Z: Floats) -> tuple[Floats, Floats]:
+    """Medians, and standard deviations as quartiles tell them, of standardised columns.
 
     One erroneous cell makes a standard deviation so large that all else seems to be
     told well. Where the quartiles agree the mean distance from the median stands in.
@@ -146,7 +155,8 @@ def robust_units(Z: Floats) -> Floats:
 
     Returns
     -------
-    ndarray of shape (n_columns,), float64
+    medians : ndarray of shape (n_columns,), float64
+    units : ndarray of shape (n_columns,), float64
     """
     Z = Z.astype(np.float64)
     # By values that are there, so that copies of all rows do not matter.
@@ -155,7 +165,7 @@ def robust_units(Z: Floats) -> Floats:
     distances = FROM_MEAN * np.nanmean(np.abs(Z - quartiles[1]), axis=0)
     rounding = np.finfo(Z.dtype).eps
     units = np.where(units > rounding, units, distances)
-    return np.where(units > rounding, units, 1.0)
+    return quartiles[1], np.where(units > rounding, units, 1.0)
 
 
 def _spread_out(

@@ -73,7 +73,7 @@ def test_auto_takes_the_number_with_the_least_error(holed):
     imputer = AssociativeImputer(likelihood="gaussian", random_state=0).fit(holed)
     numbers, errors = imputer.errors_.T
     assert imputer.n_clusters_ == numbers[errors.argmin()]
-    assert list(numbers) == [1, 2, 4, 8, 16][: errors.argmin() + 3]
+    assert list(numbers) == [1, 2, 4, 8, 16][: len(numbers)]
     assert imputer.likelihood_ == "gaussian"
     given = AssociativeImputer(2, likelihood="gaussian", random_state=0).fit(holed)
     assert given.n_clusters_ == 2
@@ -431,6 +431,37 @@ def test_one_erroneous_cell(seed, dtype):
     narrow = holed.astype(dtype)
     filled = AssociativeImputer(random_state=0).fit_transform(narrow)
     assert np.nanmin(narrow[:, 4]) <= filled[row, 4] <= np.nanmax(narrow[:, 4])
+
+
+def test_learning_goes_on_from_the_memories_that_were_chosen(holed):
+    """From others, rows may gather about an erroneous cell whose value they lack."""
+    chosen = AssociativeImputer(random_state=0).fit(holed)
+    assert chosen.clusterer_.init.shape == (chosen.n_clusters_, holed.shape[1])
+    given = AssociativeImputer(2, likelihood="gaussian", random_state=0).fit(holed)
+    assert given.clusterer_.init == "k-means++"
+    rare = np.full(len(holed), np.nan)
+    rare[7] = 3.0
+    inits = set()
+    for seed in range(20):  # which of them hide the only value there is
+        imputer = AssociativeImputer(1, random_state=seed).fit(np.c_[holed, rare])
+        inits.add(np.shape(imputer.clusterer_.init))
+        assert imputer.clusterer_.cluster_centers_.shape == (1, 11)
+    assert inits == {(), (1, 11)}
+
+
+@pytest.mark.parametrize("factor", [10, 1000])
+@pytest.mark.parametrize("seed", range(6))
+def test_how_far_an_erroneous_cell_lies_does_not_matter(seed, factor, real_sets):
+    """Neither does it matter whether the choice would have hidden it."""
+    X, _ = real_sets["iris"]
+    X = 2 * X + 9
+    holed = hide(X, 0.2, seed)
+    row = np.flatnonzero(~np.isnan(holed[:, 0]))[seed]
+    holed[row, 0] *= factor
+    filled = AssociativeImputer(random_state=0).fit_transform(holed)
+    hidden = np.isnan(holed)
+    hidden[row] = False
+    assert np.abs(filled - X)[hidden].max() < 5 * X.std()
 
 
 # Columns that are linear in others

@@ -7,6 +7,7 @@ from sklearn.preprocessing import RobustScaler
 
 from amcluster.imputation.selection import (
     HeldOut,
+    Trial,
     as_table,
     best_of,
     compare,
@@ -62,33 +63,45 @@ def test_units(dtype):
     Z[:, 3] = rng.random(4001) < 0.1  # quartiles agree
     Z[rng.random(Z.shape) < 0.1] = np.nan
     scale = RobustScaler(unit_variance=True).fit(Z).scale_
-    units = robust_units(Z)
+    medians, units = robust_units(Z)
+    np.testing.assert_allclose(medians, np.nanmedian(Z, axis=0), atol=2e-3)
     np.testing.assert_allclose(units[:3], scale[:3], rtol=1e-2)
     assert units[3] == pytest.approx(1.253 * np.nanmean(Z[:, 3]))
-    np.testing.assert_allclose(robust_units(np.tile(Z, (3, 1))), units, rtol=1e-5)
+    np.testing.assert_allclose(robust_units(np.tile(Z, (3, 1)))[1], units, rtol=1e-5)
     erroneous = Z.copy()
     erroneous[7, :3] = 1e6
-    np.testing.assert_allclose(robust_units(erroneous)[:3], units[:3], rtol=1e-2)
-    assert robust_units(np.zeros((9, 1), dtype)) == 1
+    np.testing.assert_allclose(robust_units(erroneous)[1][:3], units[:3], rtol=1e-2)
+    assert robust_units(np.zeros((9, 1), dtype))[1] == 1
 
 
-def test_numbers_are_tried_until_two_are_no_better():
-    errors = {("b", 4): 0.1, **{("a", n): abs(n - 4) + 1 for n in (1, 2, 4, 8, 16, 32)}}
+def test_numbers_are_tried_until_two_are_clearly_worse():
+    first = dict(zip((1, 2, 4, 8, 16, 32), (2.0, 2.1, 2.05, 1, 1.1, 1.06), strict=True))
     asked = []
 
-    def error(*pair):
+    def attempt(*pair):
         asked.append(pair)
-        return errors[pair]
+        likelihood, number = pair
+        return Trial(*pair, first[number] if likelihood == "a" else 0.5, None)
 
-    trials = compare(error, ("a", "b"), (1, 2, 4, 8, 16, 32))
-    assert asked == [("a", 1), ("a", 2), ("a", 4), ("a", 8), ("a", 16), ("b", 4)]
-    assert best_of(trials) == ("b", 4, 0.1)
-    nan = np.nan
-    np.testing.assert_array_equal(
-        as_table(trials, ("a", "b")),
-        [[1, 4, nan], [2, 3, nan], [4, 1, 0.1], [8, 5, nan], [16, 13, nan]],
-    )
+    numbers = (1, 2, 4, 8, 16, 32, 64)
+    trials = compare(attempt, ("a", "b"), numbers)
+    assert asked == [("a", number) for number in numbers[:-1]] + [("b", 8)]
+    assert best_of(trials) == ("b", 8, 0.5, None)
+    table = as_table(trials, ("a", "b"))
+    np.testing.assert_array_equal(table[:, 0], numbers[:-1])
+    np.testing.assert_array_equal(table[:, 1], list(first.values()))
+    np.testing.assert_array_equal(table[:, 2], np.where(table[:, 0] == 8, 0.5, np.nan))
     assert as_table([], ("a", "b")).shape == (0, 3)
+
+
+def test_erroneous_cells_are_shown():
+    Z = np.random.default_rng(0).normal(size=(300, 4))
+    Z[::7, 2] = 1e3
+    Z -= Z.mean(axis=0)
+    held = hold_out(Z, np.random.RandomState(0))
+    assert not held.hidden[held.values > 100].any()
+    assert held.hidden[:, 2].any()
+    assert (held.shown() > 100).sum() == len(Z[::7])
 
 
 def test_nothing_to_hide():
