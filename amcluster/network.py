@@ -24,10 +24,10 @@ class Network(NamedTuple):
     beyond: bool = False  # whether distances outside the axes of the metric count
     has_base: bool = False  # whether the last memory is a base measure
 
-    def with_base(self, base_mean, log_new, gamma, dimension):
+    def with_base(self, base_mean, log_new, gamma, dimension, root=None):
         """The network with a base measure N(m, I / (2 gamma)) as one more memory.
 
-        Where memories have roots it has the identity.
+        Where memories have roots it has one, too.
 
         Parameters
         ----------
@@ -39,13 +39,16 @@ class Network(NamedTuple):
         dimension : float
             The number of dimensions that count: memories and base measure integrate to
             the same over so many.
+        root : ndarray of shape (n_coordinates, n_coordinates), default=None
+            Of determinant 1, beside roots of the memories; None: the identity.
         """
         memories, n_features = self.memories, len(base_mean)
         beta = memories.of_each(memories.beta)
         log_scale = np.log(gamma / memories.reference_beta) * dimension / n_features / 2
         roots = memories.roots
         if roots is not None:
-            roots = np.concatenate([roots, np.eye(roots.shape[1])[None]])
+            root = np.eye(roots.shape[1]) if root is None else root
+            roots = np.concatenate([roots, root[None]])
         both = memories._replace(
             centers=np.vstack([memories.centers, base_mean]),
             log_weights=np.append(memories.log_weights, log_new),

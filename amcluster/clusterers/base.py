@@ -25,6 +25,7 @@ from ..checks import (
     check_spread,
     check_state,
     generator_of,
+    refuse,
 )
 from ..energies import Gaussian
 from ..execution.select import device_named
@@ -263,8 +264,10 @@ class AssociativeClusterer(
 
     def _check_state(self, n_features: int) -> None:
         """Raise unless the fitted attributes fit together, and rows of X."""
-        own = np.ndim(getattr(self, "beta_", 0.0)) > 0
+        own = getattr(self, "_roots_", None) is not None
         check_state(self, self._shapes(n_features), [] if own else ["beta_"])
+        if own and not (self.beta_ > 0).all():
+            refuse(f"beta_ == {self.beta_!r}", "positive numbers")
         metric = self._learned_metric()
         if metric is not None:
             metric.check(n_features)
@@ -277,7 +280,7 @@ class AssociativeClusterer(
             "cluster_centers_": (n_clusters, n_features),
             "weights_": (n_clusters,),
         }
-        if np.ndim(getattr(self, "beta_", 0.0)) > 0:
+        if getattr(self, "_roots_", None) is not None:
             shapes["beta_"] = (n_clusters,)
         return shapes
 

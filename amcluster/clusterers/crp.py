@@ -389,6 +389,7 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
             self.nu_,
             self.degrees_of_freedom_prior_,
             self._prior_beta_,
+            self._base_,
         )
 
     def _check_state(self, n_features: int) -> None:
@@ -420,11 +421,6 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
                 check_number(value, name, min_val=0, include_boundaries="neither")
         if self.n_clusters is not None:
             check_number(self.n_clusters, "n_clusters", Integral, min_val=1)
-            if self.assignment == "hard":
-                raise ValueError(
-                    f"n_clusters == {self.n_clusters} and assignment == 'hard': a"
-                    " given number is for assignment='soft'."
-                )
         check_choice(self.covariance, "covariance", ("own", "tied"))
         check_choice(self.likelihood, "likelihood", ("student_t", "gaussian"))
         check_choice(self.metric, "metric", ("learned", "euclidean"))
@@ -442,7 +438,7 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
         check_number(self.verbose, "verbose", Integral, min_val=0)
 
     def _n_starts(self) -> int | None:
-        return None if self.assignment == "hard" else self._n_repeats()
+        return self._n_repeats() if self._is_soft() else None
 
     def _n_repeats(self) -> int:
         return 1 if is_word(self.n_init, "auto") else int(self.n_init)
@@ -465,7 +461,7 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
         rows = filled_rows(rows)
         sample = path_rows(rows, random_state)
         ground = self._ground(rows, sample, offset, random_state)
-        soft, tried = self.assignment == "soft", []
+        soft, tried = self._is_soft(), []
 
         def learn(start: int, place: Place, iterations: Iterations) -> Attempt:
             ground, grow = place
@@ -512,7 +508,7 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
         )
         in_coordinates = rows.in_coordinates(prepared.coordinates)
         sample_there = sample.in_coordinates(prepared.coordinates)
-        if self.assignment == "hard":
+        if not self._is_soft():
             tol = float(self.tol)
             in_coordinates = filled_by_path(
                 in_coordinates, sample_there, model, tol, random_state
@@ -531,9 +527,13 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
 
     def _may_have_own(self) -> bool:
         """Whether memories may have covariances of their own."""
-        words = self.covariance, self.metric, self.assignment, self.creation
-        alone = words == ("own", "learned", "soft", "posterior")
-        return alone and is_word(self.beta, "auto")
+        words = self.covariance, self.metric, self.creation
+        free = words == ("own", "learned", "posterior")
+        return free and self._is_soft() and is_word(self.beta, "auto")
+
+    def _is_soft(self) -> bool:
+        """Whether memories are learned by responsibilities."""
+        return self.assignment == "soft" or self.n_clusters is not None
 
     def _places(
         self,
@@ -544,7 +544,7 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
         random_state: np.random.RandomState,
     ) -> Iterator[Place]:
         """Grounds, and functions of `watch` that each come to an outcome there."""
-        if self.assignment == "hard":
+        if not self._is_soft():
             for grow in self._hard_starts(ground, random_state):
                 yield ground, grow
             return
@@ -608,7 +608,7 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
             metric = prepared.metric.astype(offset.dtype)
             attributes["_metric_"] = tuple(metric)
         if isinstance(grown, Shaped):
-            shapes = LearnedShapes.of_own(grown, prepared)
+            shapes = LearnedShapes.of_own(grown, model, prepared)
         else:
             shapes = LearnedShapes.alike(grown.beta * prepared.scale)
         return attributes | self._of_memories(
@@ -630,6 +630,7 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
             "degrees_of_freedom_prior_": shapes.freedom,
             "_prior_beta_": shapes.prior_beta,
             "_roots_": shapes.roots,
+            "_base_": shapes.base,
         }
 
     def _fit_rows(self, X: Floats, weights: Floats, task: Task) -> None:

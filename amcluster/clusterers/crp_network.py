@@ -92,19 +92,21 @@ class BaseMeasureMixin(AnswersMixin):
 
     def _with_base(self, network: Network, tempered: bool = True) -> Network:
         model, counts = self._model(), self.counts_
-        power, metric = 1.0, network.metric
-        dimension = len(self.base_mean_) if metric is None else metric.rank
+        log_weights = np.log(counts - self.discount)
+        log_new = np.log(model.restaurant.new_weight(len(counts)))
+        n_features, metric = len(self.base_mean_), network.metric
+        memories = network.memories._replace(log_weights=log_weights)
+        if self._base_ is not None:
+            network = network._replace(memories=memories)
+            gamma, root = self._base_
+            return network.with_base(self.base_mean_, log_new, gamma, n_features, root)
+        power, dimension = 1.0, n_features if metric is None else metric.rank
         if tempered:
             power, dimension = model.tempering, model.effective_dimension
-        memories = network.memories._replace(
-            log_weights=np.log(counts - self.discount), beta=power * self.beta_
-        )
-        return network._replace(memories=memories).with_base(
-            self.base_mean_,
-            np.log(model.restaurant.new_weight(len(counts))),
-            power * model.base_beta(self._prior_beta_),
-            dimension,
-        )
+        memories = memories._replace(beta=power * self.beta_)
+        gamma = power * model.base_beta(self.beta_)
+        network = network._replace(memories=memories)
+        return network.with_base(self.base_mean_, log_new, gamma, dimension)
 
 
 def new_part(rows: Rows, network: Network) -> Floats:

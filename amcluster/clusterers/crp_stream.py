@@ -27,7 +27,6 @@ from ..rows.distinct import distinct_rows
 from ..rows.kinds import as_one_kind
 from ..rows.missing import has_missing
 from ..rows.weights import Weighing
-from ..spaces.metric import LearnedMetric
 from .base import AssociativeClusterer, earlier_fit_kept
 from .callbacks import Task
 
@@ -156,12 +155,12 @@ class StreamMixin(AssociativeClusterer):
         if hasattr(self, "_spreads"):
             far = far_rows(X, self.base_mean_, self.cluster_centers_, self._spreads)
         near, is_strange = ~far & (weights > 0), far.copy()
-        network = self._network().usable_by(as_one_kind(X[near]))
-        base_mean, metric = self._base_mean(), network.metric
+        metric = as_one_kind(X[near]).usable(self._learned_metric())
+        base_mean = self._base_mean()
         centers = self.cluster_centers_ - base_mean
         if metric is not None:
             centers = metric.coordinates(centers)
-        grown = self._faded(centers, network.memories.roots, factor)
+        grown = self._faded(centers, factor)
         if near.any():
             batch = distinct_rows(X[near], weights[near])
             batch = batch._replace(device=self._device())
@@ -172,19 +171,18 @@ class StreamMixin(AssociativeClusterer):
         if metric is not None:
             centers = metric.features(centers)
         centers, dtype = centers + base_mean, self.cluster_centers_.dtype
-        shapes = self._followed_shapes(grown, metric)
+        shapes = self._followed_shapes(grown)
         self.__dict__.update(self._of_memories(centers, grown.counts, shapes, dtype))
         self._count(X[far], weights[far])
         return is_strange
 
-    def _faded(
-        self, centers: Floats, roots: Floats | None, factor: float
-    ) -> Grown | Shaped:
+    def _faded(self, centers: Floats, factor: float) -> Grown | Shaped:
         """The memories before a batch, in the coordinates of its metric."""
-        if roots is None:
+        shapes = self._learned_shapes()
+        if shapes.roots is None:
             grown = Grown(centers, self.counts_, self.beta_)
             return decayed(grown, factor, self.discount)
-        shapes = self._learned_shapes()._replace(roots=roots)
+        # Memories with roots have a metric whose axes are the features for all rows.
         return decayed_own(shapes.shaped(centers, self.counts_), factor, self.discount)
 
     def _seated(self, rows: Any, grown: Grown | Shaped) -> Seated:
@@ -194,13 +192,10 @@ class StreamMixin(AssociativeClusterer):
             return follow_own(rows, grown, model, random_state)
         return follow(rows, grown, model, self.creation == "flow", random_state)
 
-    def _followed_shapes(
-        self, grown: Grown | Shaped, metric: LearnedMetric | None
-    ) -> LearnedShapes:
-        if not isinstance(grown, Shaped):
-            return LearnedShapes.alike(grown.beta)
-        turn = np.linalg.solve(metric.matrix, self._learned_metric().matrix)
-        return LearnedShapes.of_followed(grown, turn)
+    def _followed_shapes(self, grown: Grown | Shaped) -> LearnedShapes:
+        if isinstance(grown, Shaped):
+            return self._learned_shapes().after(grown)
+        return LearnedShapes.alike(grown.beta)
 
     def _base_mean(self) -> Floats:
         return self.base_mean_.astype(np.float64)

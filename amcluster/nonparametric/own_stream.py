@@ -52,7 +52,9 @@ def follow_own(rows, shaped, model, random_state):
             counts=np.append(after.counts, new.counts),
             scatters=np.concatenate([after.scatters, new.scatters]),
         )
-    return Seated(after, None, is_strange)
+    least = model.restaurant.discount + LEAST_COUNT
+    kept = after.counts > least
+    return Seated(after.some(kept) if kept.any() else after, None, is_strange)
 
 
 def decayed_own(shaped, factor, discount):

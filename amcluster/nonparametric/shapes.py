@@ -46,11 +46,12 @@ class InverseWishart(NamedTuple):
         least = np.finfo(np.float64).eps  # of the variance of the data
         alike = max(squares.sum() / (n_features * rows.sum()), least)
         freedoms = FREEDOMS * n_features
-        guess = np.full(len(freedoms), variance or alike)
+        guess = np.full(len(freedoms), max(variance or alike, least))
         for _ in range(ITERATIONS):
             prior = (freedoms * guess)[:, None, None]
             worth = freedoms[:, None, None] + rows[:, None]
             guess = 1 / np.mean(worth / (squares + prior), axis=(1, 2))
+            guess = np.maximum(guess, least)
         priors = [cls(*pair, n_features) for pair in zip(freedoms, guess, strict=True)]
         evidence = [
             prior._of_own(
@@ -154,28 +155,30 @@ class LearnedShapes(NamedTuple):
     tails: float
     freedom: float  # of the prior
     prior_beta: float  # of what the covariances are about
+    base: tuple | None  # beta and root of the base measure, beside roots of memories
 
     @classmethod
     def alike(cls, beta):
         """Those of Gaussian memories with one covariance."""
-        return cls(float(beta), None, inf, inf, float(beta))
+        return cls(float(beta), None, inf, inf, float(beta), None)
 
     @classmethod
-    def of_own(cls, shaped, prepared):
+    def of_own(cls, shaped, model, prepared):
         """Those of memories in the coordinates of a preparation."""
-        full = prepared.of_all_features(shaped.covariances, shaped.noise)
-        return cls._of(shaped, full, prepared.scale)
+        base = shaped.noise + 0.5 / model.base_precision
+        both = [*shaped.covariances, base * np.eye(model.n_features)]
+        full = prepared.of_all_features(np.array(both), shaped.noise)
+        betas, roots = sizes_and_roots(full)
+        betas = betas * prepared.scale
+        beta = float(0.5 / shaped.noise * prepared.scale)
+        base = float(betas[-1]), roots[-1]
+        freedom = float(shaped.prior.freedom)
+        return cls(betas[:-1], roots[:-1], shaped.tails, freedom, beta, base)
 
-    @classmethod
-    def of_followed(cls, shaped, turn):
-        """Those of memories in coordinates that a rotation turns to the metric's."""
-        return cls._of(shaped, turn.T @ shaped.covariances @ turn, 1.0)
-
-    @classmethod
-    def _of(cls, shaped, covariances, scale):
-        betas, roots = sizes_and_roots(covariances)
-        freedom, beta = float(shaped.prior.freedom), 0.5 / shaped.noise * scale
-        return cls(betas * scale, roots, shaped.tails, freedom, float(beta))
+    def after(self, shaped):
+        """Those of the memories that `shaped` has become."""
+        betas, roots = sizes_and_roots(shaped.covariances)
+        return self._replace(beta=betas, roots=roots)
 
     def shaped(self, centers, counts):
         """The memories with their scatters, in the coordinates of the metric."""

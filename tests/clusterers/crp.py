@@ -4,11 +4,13 @@ import pytest
 
 from amcluster import CRPAssociativeClusterer
 
-FORMS = [
-    {"assignment": assignment, "metric": metric}
+TIED = [
+    {"assignment": assignment, "metric": metric, "covariance": "tied"}
     for assignment in ("soft", "hard")
     for metric in ("learned", "euclidean")
 ]
+OWN = {"assignment": "soft", "metric": "learned"}
+FORMS = [OWN, *TIED]
 forms = pytest.mark.parametrize("form", FORMS, ids=str)
 
 

@@ -12,7 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 from amcluster import CRPAssociativeClusterer
 
 from ..data import hide
-from .crp import FORMS, fit, forms
+from .crp import FORMS, TIED, fit, forms
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def holed(X):
     return holed
 
 
-@pytest.fixture(scope="module", params=FORMS, ids=str)
+@pytest.fixture(scope="module", params=TIED, ids=str)
 def crp(request, holed):
     return fit(holed, discount=0.2, **request.param)
 

@@ -14,10 +14,10 @@ from amcluster.rows import states
 from amcluster.spaces.metric import LearnedMetric
 
 from ..data import clear_blobs
-from .crp import FORMS, fit, forms
+from .crp import FORMS, TIED, fit, forms
 
 
-@pytest.fixture(scope="module", params=FORMS, ids=str)
+@pytest.fixture(scope="module", params=TIED, ids=str)
 def crp(request, stretched):
     return fit(stretched, **request.param)
 

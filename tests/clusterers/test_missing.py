@@ -12,7 +12,7 @@ from sklearn.metrics.pairwise import nan_euclidean_distances
 from amcluster import CLAMClusterer, CLAMELBOClusterer
 
 from ..data import REAL_SETS, hide
-from .crp import FORMS
+from .crp import TIED
 from .crp import fit as fit_crp
 
 VARIANTS = [
@@ -45,7 +45,7 @@ def elbo(request, holed):
     return fit_elbo(holed, **request.param)
 
 
-@pytest.fixture(scope="module", params=[*VARIANTS, *FORMS], ids=str)
+@pytest.fixture(scope="module", params=[*VARIANTS, *TIED], ids=str)
 def model(request, holed):
     is_crp = "assignment" in request.param
     return (fit_crp if is_crp else fit_elbo)(holed, **request.param)
