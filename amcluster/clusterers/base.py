@@ -183,7 +183,8 @@ class AssociativeClusterer(
             return learned
         attributes = wide.attributes.copy()
         for name, value in learned.attributes.items():
-            if isinstance(value, np.ndarray) and name in attributes:
+            both = value, attributes.get(name)
+            if all(isinstance(one, np.ndarray) for one in both):
                 attributes[name] = attributes[name].astype(value.dtype)
         return wide._replace(attributes=attributes)
 

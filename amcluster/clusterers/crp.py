@@ -595,7 +595,8 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
     ) -> dict[str, Any]:
         """What the estimator keeps of memories in the coordinates of a preparation."""
         prepared = ground.prepared
-        model = ground.model.exact if ground.has_own else ground.model
+        own = isinstance(grown, Shaped)
+        model = ground.model.exact if own else ground.model
         centers = prepared.coordinates.features(grown.centers) + offset
         attributes = {
             "base_mean_": offset,
@@ -607,7 +608,7 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
         if self.metric == "learned":
             metric = prepared.metric.astype(offset.dtype)
             attributes["_metric_"] = tuple(metric)
-        if isinstance(grown, Shaped):
+        if own:
             shapes = LearnedShapes.of_own(grown, model, prepared)
         else:
             shapes = LearnedShapes.alike(grown.beta * prepared.scale)

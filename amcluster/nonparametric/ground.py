@@ -9,9 +9,13 @@ from ..learning.seeding import k_means
 from .model import Nonparametric
 from .noise import Prepared, selects
 from .own import FEWEST, OwnObjective, merge_down, tells_covariances
-from .rounding import rounding_noise
-from .shapes import TAILS
+from .rounding import noise_of_relations, rounding_noise
+from .shapes import TAILS, Shaped
 from .soft import STEPS, SoftObjective, coarsen
+
+# With less noise than this, in units of the variance of the data, rounding would take
+# what is narrow in a memory that is long.
+LEAST_NOISE = 1e-10
 
 
 class Ground(NamedTuple):
@@ -39,7 +43,10 @@ class Ground(NamedTuple):
         objective = SoftObjective(self.sample, self.model, self.tol)
         if not self.has_own:
             return coarsen(objective, random_state, watch, self.n_memories)
-        start = coarsen(objective, random_state, watch=lambda *_: False).grown
+        outcome = coarsen(objective, random_state, lambda *_: False)
+        if outcome.grown.noise < LEAST_NOISE:
+            return outcome
+        start = outcome.grown
         fewest = min(max(FEWEST, self.n_memories or 1), len(self.sample.values))
         if len(start.counts) < fewest:
             partition = k_means(self.sample.whole, fewest, random_state)
@@ -49,7 +56,7 @@ class Ground(NamedTuple):
 
     def settled(self, grown, n_steps):
         """The memories after EM steps on all rows."""
-        if self.has_own:
+        if isinstance(grown, Shaped):
             return self._own_objective(self.rows, grown).settle(grown, n_steps)
         return SoftObjective(self.rows, self.model, self.tol).settle(grown, n_steps)
 
@@ -60,7 +67,8 @@ class Ground(NamedTuple):
 
     def _own_objective(self, rows, grown):
         coordinates = self.prepared.coordinates.matrix
-        dither = rounding_noise(self.rounding, coordinates, grown.noise)
+        unseen = rounding_noise(self.rounding, coordinates, grown.noise)
+        unseen = unseen + noise_of_relations(self.sample, grown.noise)
         exact = self.model.exact
         tails = TAILS if self.heavy_tailed else TAILS[-1:]
-        return OwnObjective(rows, exact, dither, self.tol, tails)
+        return OwnObjective(rows, exact, unseen, self.tol, tails)

@@ -47,8 +47,8 @@ class OwnObjective:
     ----------
     rows : DistinctRows or FilledRows
     model : Nonparametric
-    dither : ndarray of shape (n_coordinates, n_coordinates)
-        Covariance of what rounding took from a row.
+    unseen : ndarray of shape (n_coordinates, n_coordinates)
+        Covariance of what rows do not show, as what rounding took from them.
     tol : float
         EM ends when a step gains no more than this, in nats per row and feature.
     tails : tuple of float
@@ -57,10 +57,10 @@ class OwnObjective:
         What covariances are drawn from; None: as is likeliest.
     """
 
-    def __init__(self, rows, model, dither, tol, tails=TAILS, prior=None):
+    def __init__(self, rows, model, unseen, tol, tails=TAILS, prior=None):
         self.rows = rows
         self.model = model
-        self.dither = dither
+        self.unseen = unseen
         self.tol = tol
         self.tails = tails
         self.prior = prior
@@ -85,7 +85,7 @@ class OwnObjective:
         moved = centers - shaped.centers[alive]
         outer = moved[:, :, None] * moved[:, None, :]
         scatters = statistics.moment[alive] - irls[:, None, None] * outer
-        scatters = scatters + counts[:, None, None] * self.dither
+        scatters = scatters + counts[:, None, None] * self.unseen
         prior = self.prior
         if prior is None:
             prior = InverseWishart.likeliest(counts, scatters, shaped.prior.variance)

@@ -4,6 +4,8 @@ import numpy as np
 
 # Values nearer than so many units of rounding are the same number.
 SAME = 64
+# Directions with less than this part of the largest variance are exact relations.
+EXACT = 1e-10
 
 
 def smallest_steps(values, offset):
@@ -45,3 +47,25 @@ def rounding_noise(steps, matrix, noise):
     of_features = noise * np.square(np.linalg.pinv(matrix)).sum(axis=0)
     variances = np.minimum(np.square(steps) / 12, of_features)
     return (matrix.T * variances) @ matrix
+
+
+def noise_of_relations(rows, noise):
+    """Covariance of noise along directions in which rows do not differ.
+
+    Copies of features and exact sums have such directions: what no row tells, no
+    memory's shape should.
+
+    Parameters
+    ----------
+    rows : DistinctRows or FilledRows
+        In coordinates.
+    noise : float
+        Variance of the noise of a coordinate.
+    """
+    values = rows.values.astype(np.float64)
+    weights = rows.weights / rows.total_weight
+    mean = weights @ values
+    covariance = (values.T * weights) @ values - np.outer(mean, mean)
+    lengths, axes = np.linalg.eigh(covariance)
+    empty = axes[:, lengths < EXACT * max(lengths[-1], 0.0)]
+    return noise * empty @ empty.T

@@ -9,6 +9,7 @@ from math import inf, log, pi
 from typing import NamedTuple
 
 import numpy as np
+from numpy.linalg import LinAlgError
 from scipy.special import gammaln
 
 from ..energies import Gaussian, StudentT
@@ -216,7 +217,14 @@ def sizes_and_roots(covariances):
 
     The inverse of covariance k is ``2 * betas[k] * roots[k] @ roots[k].T``.
     """
-    upper = np.linalg.cholesky(covariances[:, ::-1, ::-1])[:, ::-1, ::-1]
+    try:
+        upper = np.linalg.cholesky(covariances[:, ::-1, ::-1])[:, ::-1, ::-1]
+    except LinAlgError:
+        # Rounding lost what is narrow in a memory that is very long.
+        rounding = np.finfo(np.float64).eps * covariances.shape[1]
+        lost = 16 * rounding * np.trace(covariances, axis1=1, axis2=2)
+        wider = covariances + lost[:, None, None] * np.eye(covariances.shape[1])
+        upper = np.linalg.cholesky(wider[:, ::-1, ::-1])[:, ::-1, ::-1]
     roots = np.tril(np.linalg.inv(upper).transpose(0, 2, 1))
     diagonals = np.diagonal(roots, axis1=1, axis2=2)
     scales = np.exp(np.log(diagonals).mean(axis=1))

@@ -22,7 +22,10 @@ class Tail(NamedTuple):
         order = np.argsort(log_densities, kind="stable")
         values = log_densities[order].astype(np.float64)
         values, weights = values[weights[order] > 0], weights[order][weights[order] > 0]
-        values = np.maximum(values, np.finfo(np.float64).min)
+        finite = np.isfinite(values)
+        if not finite.any():  # all rows are beyond what their dtype can tell
+            return cls(np.zeros(len(PARTS)), 0.0)
+        values = np.where(finite, values, values[finite].min())
         parts = np.cumsum(weights) / weights.sum()
         places = np.searchsorted(parts, PARTS - 1e-9).clip(max=len(values) - 1)
         first = values[places[0]]

@@ -9,7 +9,7 @@ from amcluster.nonparametric import soft
 from amcluster.rows.distinct import distinct_rows
 
 from ..data import REAL_SETS, clear_blobs
-from .crp import FORMS, fit, forms
+from .crp import FORMS, fit, forms, mass_of_new
 
 
 @pytest.fixture(scope="module", params=FORMS, ids=str)
@@ -80,12 +80,14 @@ def test_small_and_flat_tables(form):
 @pytest.mark.parametrize("assignment", ["soft", "hard"])
 def test_constant_features_and_copies_of_features_change_nothing(assignment):
     X, _ = clear_blobs(4, 3)
-    alone = fit(X, assignment=assignment)
-    wider = fit(np.c_[X, np.full(len(X), 3.0)], assignment=assignment)
+    form = {"assignment": assignment, "likelihood": "gaussian"}
+    alone = fit(X, **form)
+    wider = fit(np.c_[X, np.full(len(X), 3.0)], **form)
     np.testing.assert_array_equal(wider.labels_, alone.labels_)
     assert wider.rank_ == 3
     np.testing.assert_allclose(
-        wider.novelty(np.c_[X + 4, np.full(len(X), 3.0)]), alone.novelty(X + 4)
+        mass_of_new(wider, np.c_[X + 4, np.full(len(X), 3.0)]),
+        mass_of_new(alone, X + 4),
     )
     np.testing.assert_allclose(np.linalg.det(wider.metric_), 1)
     copied = fit(np.c_[X, X[:, 0]], assignment=assignment)

@@ -14,7 +14,7 @@ from amcluster.rows import states
 from amcluster.spaces.metric import LearnedMetric
 
 from ..data import clear_blobs
-from .crp import FORMS, TIED, fit, forms
+from .crp import FORMS, TIED, fit, forms, mass_of_new
 
 
 @pytest.fixture(scope="module", params=TIED, ids=str)
@@ -38,7 +38,7 @@ def test_posteriors_and_novelty_follow_the_logits(crp, stretched):
     new = power * (np.log(gamma / crp.beta_) - gamma * squares(crp.base_mean_))
     new += np.log(crp.concentration)
     evidence = logsumexp([new, *logits], axis=0)
-    np.testing.assert_allclose(crp.novelty(X), np.exp(new - evidence), atol=1e-10)
+    np.testing.assert_allclose(mass_of_new(crp, X), np.exp(new - evidence), atol=1e-10)
     np.testing.assert_allclose(crp.energy(X), -evidence / (power * crp.beta_))
     expected = np.exp(np.transpose(logits - logsumexp(logits, axis=0)))
     np.testing.assert_allclose(crp.predict_proba(X), expected, atol=1e-10)
@@ -165,4 +165,5 @@ def test_states_of_a_wide_table_come_to_rest_in_the_span_of_memories():
     np.testing.assert_allclose(path[:, 5], crp.retrieve(X, 5, 0.5))
     energies = crp.energy(path.reshape(-1, 100)).reshape(60, -1)
     assert np.diff(energies, axis=1).max() < 1e-9 * np.abs(energies).max()
-    assert crp.novelty(X + np.random.default_rng(0).normal(size=X.shape)).max() < 0.1
+    X = X + np.random.default_rng(0).normal(size=X.shape)
+    assert mass_of_new(crp, X).max() < 0.1

@@ -244,6 +244,8 @@ def test_a_tampered_state_is_named(name):
         if not hasattr(model, attribute):
             continue
         good = getattr(model, attribute)
+        if attribute == "beta_" and np.shape(bad) == np.shape(good) == (2,):
+            continue  # memories may have one each
         setattr(model, attribute, bad)
         for _, call in methods(model):
             for rows in (X, two_blobs()):
@@ -404,5 +406,5 @@ def test_equal_rows_are_no_matter_of_digits(name, dtype):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model = clone(MODELS[name]).fit(X)
-    assert 0 < model.beta_ < np.inf
+    assert 0 < np.min(model.beta_) <= np.max(model.beta_) < np.inf
     assert np.isfinite(model.score(X))
