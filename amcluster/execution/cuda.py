@@ -39,6 +39,8 @@ class Held(NamedTuple):
 class CUDA:
     """One GPU, for one call by a user, during which arrays do not change."""
 
+    knows_shapes = False  # whether memories may have roots
+
     def __init__(self):
         self._room = ROOM * free_memory()
         self._held = {}

@@ -21,6 +21,7 @@ class CPU:
     rows_of = staticmethod(threads.rows_of)
     sum_over = staticmethod(threads.sum_over)
     empty = staticmethod(np.empty)
+    knows_shapes = True
 
     @property
     def kernels(self):

@@ -36,7 +36,8 @@ class Ground(NamedTuple):
         """Whether rows tell covariances of memories."""
         axes = self.prepared.coordinates.axes
         whole = axes is None or selects(axes)
-        return self.own and whole and tells_covariances(self.sample)
+        may = self.own and self.rows.device.knows_shapes
+        return may and whole and tells_covariances(self.sample)
 
     def grow(self, random_state, watch):
         """The path with one covariance for all, and from its end that of merges."""

@@ -51,7 +51,7 @@ ESTIMATORS = {
     ),
     "crp-hard": CRPAssociativeClusterer(metric="euclidean", assignment="hard", **SEED),
     "crp": CRPAssociativeClusterer(metric="euclidean", **SEED),
-    "crp-metric": CRPAssociativeClusterer(metric="learned", **SEED),
+    "crp-metric": CRPAssociativeClusterer(covariance="tied", **SEED),
 }
 METHODS = (
     *("predict", "predict_proba", "score_samples", "energy", "novelty"),
@@ -103,6 +103,8 @@ def assert_same(model, X, new):
     names = {name for name in vars(on_cpu) if name.endswith("_")}
     if "_metric_" in names:  # its factors
         names = names - {"_metric_"} | {"metric_"}
+    # What novelty is made of is seen by novelty, and shapes are for the CPU.
+    names -= {"_tail_", "_base_", "_roots_"}
     # The last iteration may gain no more than what another order of a sum does.
     for name in names - {"labels_", "n_features_in_", "history_", "n_iter_"}:
         actual, expected = getattr(on_gpu, name), getattr(on_cpu, name)
@@ -326,7 +328,7 @@ def test_estimators_on_a_real_gpu(dtype, holes):
     for model in (
         *(CLAMClusterer(5, random_state=0), CLAMELBOClusterer(5, random_state=0)),
         CLAMELBOClusterer(5, metric="learned", likelihood="student_t", random_state=0),
-        CRPAssociativeClusterer(random_state=0),
+        CRPAssociativeClusterer(covariance="tied", random_state=0),
     ):
         on_cpu = clone(model).fit(rows)
         on_gpu = clone(model).set_params(device="cuda").fit(rows)
