@@ -231,6 +231,22 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
         Number of memories and objective of all that were compared: the levels of the
         path, or the starts.
 
+    children_ : ndarray of shape (`n_clusters_` - 1, 2), int
+        A hierarchy of the memories, as that of scikit-learn's AgglomerativeClustering:
+        merge i is of these two, where a number below `n_clusters_` is a memory, and
+        ``n_clusters_ + j`` what merge j made. The cheapest pair is merged each time;
+        nothing is fitted in between. `labels_at` cuts it. After `partial_fit`, which
+        changes the memories, there is none.
+
+    distances_ : ndarray of shape (`n_clusters_` - 1,), float64
+        What each of these merges costs, in nats of all rows. Of memories with
+        covariances of their own it is the log evidence that is lost, but for the part
+        of the prior that is the same for each memory, with the prior of covariances
+        that is likeliest before the merge. It is negative where that gains, as it may
+        between memories that overlap, and need not ascend. Of others it is
+        ``beta_`` times what merging adds to the squared distances of the rows in the
+        metric, as by Ward's method.
+
     labels_ : ndarray of shape (n_samples,), int
         Label of each training row; equal to ``predict(X)``. After `partial_fit` they
         are of the rows it tells there.
@@ -540,7 +556,11 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
             model, least = ground.model, self.min_cluster_size
             grown = dissolve(ground.rows, grown, model, least, soft)
         attributes = self._attributes(ground, offset, grown)
-        return Learned(attributes | {"runs_": np.array(tried)}, best.history)
+        hierarchy = ground.hierarchy(grown)
+        attributes["runs_"] = np.array(tried)
+        attributes["children_"] = hierarchy.children
+        attributes["distances_"] = hierarchy.distances
+        return Learned(attributes, best.history)
 
     def _ground(
         self,

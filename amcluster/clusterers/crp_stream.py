@@ -27,8 +27,9 @@ from ..rows.distinct import distinct_rows
 from ..rows.kinds import as_one_kind
 from ..rows.missing import has_missing
 from ..rows.weights import Weighing
-from .base import AssociativeClusterer, earlier_fit_kept
+from .base import earlier_fit_kept
 from .callbacks import Task
+from .crp_hierarchy import HierarchyMixin
 
 # A stream is refitted until this many rows are seen; then it is followed.
 WARM_UP_ROWS = 500
@@ -37,7 +38,7 @@ WARM_UP_ROWS = 500
 REFIT_ROWS = 40
 
 
-class StreamMixin(AssociativeClusterer):
+class StreamMixin(HierarchyMixin):
     """`partial_fit` of the CRP."""
 
     _buffer: Any  # the fields of a Buffer; None: rows are no longer kept
@@ -101,6 +102,7 @@ class StreamMixin(AssociativeClusterer):
                 self._collect(X, weights)
             else:
                 self._follow_or_learn_anew(X, weights)
+            self._drop_hierarchy()
         return self
 
     def _collect(

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..learning.seeding import k_means
+from .hierarchy import Hierarchy
 from .model import Nonparametric
 from .noise import Prepared, selects
 from .own import FEWEST, OwnObjective, merge_down, tells_covariances
@@ -65,6 +66,12 @@ class Ground(NamedTuple):
         """What an outcome came to per row, in units of X: so preparations compare."""
         n_features = len(self.rounding)
         return outcome.history[-1] - n_features / 2 * log(self.prepared.scale)
+
+    def hierarchy(self, grown):
+        """The memories merged one pair at a time, down to one."""
+        if self.has_own:
+            return Hierarchy.of_own(self._own_objective(self.sample, grown), grown)
+        return Hierarchy.of_alike(grown)
 
     def _own_objective(self, rows, grown):
         coordinates = self.prepared.coordinates.matrix

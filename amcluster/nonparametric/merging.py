@@ -9,7 +9,7 @@ from .shapes import Shaped, sizes_and_roots
 NEIGHBOURS = 8
 
 
-def merge_best(objective, shaped):
+def merge_best(objective, shaped, posteriors=None):
     """Merge the pair that raises the evidence most, or lowers it least.
 
     Beside the evidence of the rows and the cost of the center it counts how unsure the
@@ -21,6 +21,9 @@ def merge_best(objective, shaped):
     objective : OwnObjective
     shaped : Shaped
         With two memories at least.
+    posteriors : ndarray of shape (n_rows, n_memories), default=None
+        Responsibilities for the rows of the objective, or these times a number, which
+        then are so many rows each; None: those of the memories.
 
     Returns
     -------
@@ -35,7 +38,8 @@ def merge_best(objective, shaped):
     gains = worth(objective, both)
     alone = worth(objective, shaped)
     gains = gains - alone[first] - alone[second]
-    posteriors = objective.posteriors(shaped)
+    if posteriors is None:
+        posteriors = objective.posteriors(shaped)
     best, largest = -1, -np.inf
     # The overlap only lowers a gain, so those below the best so far need none.
     for pair in np.argsort(-gains, kind="stable"):
@@ -53,6 +57,14 @@ def merge_best(objective, shaped):
     kept = np.arange(len(counts)) != b
     merged = shaped._replace(centers=centers, counts=counts, scatters=scatters)
     return merged.some(kept), (a, b), float(largest)
+
+
+def added_up(posteriors, pair):
+    """Responsibilities after a pair is merged: the merged memory's are the sums."""
+    first, second = pair
+    merged = np.delete(posteriors, second, axis=1)
+    merged[:, first] += posteriors[:, second]
+    return merged
 
 
 def neighbours(shaped):

@@ -86,11 +86,15 @@ class OwnObjective:
         outer = moved[:, :, None] * moved[:, None, :]
         scatters = statistics.moment[alive] - irls[:, None, None] * outer
         scatters = scatters + counts[:, None, None] * self.unseen
-        prior = self.prior
-        if prior is None:
-            prior = InverseWishart.likeliest(counts, scatters, shaped.prior.variance)
+        prior = self.prior_of(counts, scatters, shaped.prior.variance)
         log_likelihood = statistics.evidence + self.rows.log_normaliser(memories)
         return Shaped(centers, counts, scatters, prior, shaped.tails), log_likelihood
+
+    def prior_of(self, counts, scatters, variance):
+        """What covariances are drawn from, given what they were about before."""
+        if self.prior is not None:
+            return self.prior
+        return InverseWishart.likeliest(counts, scatters, variance)
 
     def settle(self, shaped, n_steps):
         """EM steps, until one changes no more than `tol`."""
