@@ -6,6 +6,7 @@ from .clusterers.elbo import CLAMELBOClusterer
 from .compilation import compile
 from .displays import (
     AssignmentDisplay,
+    CRPPathDisplay,
     EnergyLandscapeDisplay,
     MemoryDisplay,
     ObjectiveDisplay,
@@ -18,6 +19,7 @@ __all__ = [
     "CLAMClusterer",
     "CLAMELBOClusterer",
     "CRPAssociativeClusterer",
+    "CRPPathDisplay",
     "EnergyLandscapeDisplay",
     "MemoryDisplay",
     "ObjectiveDisplay",

@@ -23,7 +23,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 import amcluster
-from amcluster import CLAMELBOClusterer, energies
+from amcluster import CLAMELBOClusterer, CRPAssociativeClusterer, energies
 from amcluster._typing import Energy
 from amcluster.clusterers.base import AssociativeClusterer
 from amcluster.energies import elementary
@@ -62,8 +62,10 @@ WORDS = {
     "Pipeline that ends in one": Pipeline,
     r"object|\w+Display": Self,
     "CLAMELBOClusterer": CLAMELBOClusterer,
+    "CRPAssociativeClusterer": CRPAssociativeClusterer,
     "StandardScaler": StandardScaler,
     "MissingIndicator": MissingIndicator,
+    "sequence of 2 matplotlib Axes": Sequence[Axes],
     "matplotlib Axes": Axes,
     "matplotlib Figure": Figure,
     "matplotlib Line2D": Line2D,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,10 +27,29 @@ GREY = "0.6"
 
 
 def axes(ax: Axes | None, who: str) -> Axes:
-    """The Axes to draw on: `ax`, or those of a new figure.
+    """The Axes to draw on: `ax`, or those of a new figure."""
+    plt = _pyplot(who)
+    if ax is None:
+        _, ax = plt.subplots(layout="constrained")
+    return ax
 
-    matplotlib is imported here, so that it is needed for plots only.
-    """
+
+def two_axes(ax: Sequence[Axes] | None, who: str) -> NDArray[np.object_]:
+    """Two Axes to draw on: those of `ax`, or of a new figure, side by side."""
+    plt = _pyplot(who)
+    if ax is None:
+        _, ax = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
+    both = np.array(ax, dtype=object).ravel()
+    if len(both) != 2:
+        raise ValueError(
+            f"ax has {len(both)} axes, {who} draws on 2: pass those of"
+            " plt.subplots(1, 2), or None."
+        )
+    return both
+
+
+def _pyplot(who: str) -> Any:
+    """matplotlib, imported here so that it is needed for plots only."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
@@ -37,9 +57,7 @@ def axes(ax: Axes | None, who: str) -> Axes:
             f"{who}.plot needs matplotlib, which is not installed. Install it with"
             ' pip install "amcluster[plot]".'
         ) from error
-    if ax is None:
-        _, ax = plt.subplots(layout="constrained")
-    return ax
+    return plt
 
 
 def colours(n_memories: int) -> list[str]:
