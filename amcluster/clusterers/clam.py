@@ -188,6 +188,8 @@ class CLAMClusterer(SeededClusterer):
     array([[0.5, 0.5]])
     """
 
+    beta_: float
+
     def __init__(
         self,
         n_clusters: int = 8,

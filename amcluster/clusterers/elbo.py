@@ -217,6 +217,7 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
             [0.5, 0.5]]])
     """
 
+    beta_: float
     shrinkage_: float
 
     def __init__(

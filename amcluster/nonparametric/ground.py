@@ -69,7 +69,7 @@ class Ground(NamedTuple):
 
     def hierarchy(self, grown):
         """The memories merged one pair at a time, down to one."""
-        if self.has_own:
+        if isinstance(grown, Shaped):
             return Hierarchy.of_own(self._own_objective(self.sample, grown), grown)
         return Hierarchy.of_alike(grown)
 
