@@ -30,17 +30,14 @@ from ..nonparametric.soft import filled_by_path, path_rows
 from ..nonparametric.stream import (
     spreads,
 )
-from ..nonparametric.tail import Tail
 from ..rows.weighted import WeightedRows
 from ..rows.weights import READINGS, Weighing
 from ..spaces.metric import LearnedMetric
 from .base import (
-    AssociativeClusterer,
     Learned,
 )
 from .callbacks import Iterations, Task
 from .centers import is_word
-from .crp_network import BaseMeasureMixin
 from .crp_stream import StreamMixin
 from .starts import best_of
 
@@ -63,7 +60,7 @@ class Attempt(NamedTuple):
         return self.ground.objective(self.outcome)
 
 
-class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClusterer):
+class CRPAssociativeClusterer(StreamMixin):
     """Clustering with an associative memory that makes memories on demand (CLAM+CRP).
 
     The number of clusters is not asked for: a Chinese restaurant process says how
@@ -706,8 +703,7 @@ class CRPAssociativeClusterer(StreamMixin, BaseMeasureMixin, AssociativeClustere
     def _fit_rows(self, X: Floats, weights: Floats, task: Task) -> None:
         weights, weighing = Weighing().in_rows(weights, self.weighting)
         super()._fit_rows(X, weights, task)
-        log_densities = self._completed_density(self._nearer(X))
-        self._tail_ = tuple(Tail.of(log_densities, weights))
+        self._learn_tail(X, weights)
         self._weighing, self._buffer = tuple(weighing), None
 
     def _model(self) -> Nonparametric:

@@ -45,6 +45,11 @@ class BaseMeasureMixin(AnswersMixin):
         is_rare = Tail(*self._tail_).strangeness(self._completed_density(X))
         return (1 - (1 - is_new) * (1 - is_rare)).astype(X.dtype, copy=False)
 
+    def _learn_tail(self, X: Floats, weights: Floats) -> None:
+        """Keep how log densities are distributed among the rows of a fit."""
+        log_densities = self._completed_density(self._nearer(X))
+        self._tail_ = tuple(Tail.of(log_densities, weights))
+
     def _completed_density(self, X: Floats) -> Floats:
         """Log density of rows with what is missing as it is expected."""
         whole = self._network()

@@ -30,6 +30,7 @@ from ..rows.weights import Weighing
 from .base import earlier_fit_kept
 from .callbacks import Task
 from .crp_hierarchy import HierarchyMixin
+from .crp_network import BaseMeasureMixin
 
 # A stream is refitted until this many rows are seen; then it is followed.
 WARM_UP_ROWS = 500
@@ -38,7 +39,7 @@ WARM_UP_ROWS = 500
 REFIT_ROWS = 40
 
 
-class StreamMixin(HierarchyMixin):
+class StreamMixin(BaseMeasureMixin, HierarchyMixin):
     """`partial_fit` of the CRP."""
 
     _buffer: Any  # the fields of a Buffer; None: rows are no longer kept
@@ -132,6 +133,7 @@ class StreamMixin(HierarchyMixin):
         most = 2.0 * self.min_cluster_size
         learned = learned_weights(buffer.rows, buffer.weights, most)
         super()._fit_rows(buffer.rows, learned, Task.silent(self))
+        self._learn_tail(buffer.rows, learned)
         self._count(buffer.rows, buffer.others + (buffer.weights - learned))
 
     def _follow_or_learn_anew(self, X: Floats, weights: Floats) -> None:

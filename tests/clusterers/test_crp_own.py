@@ -175,6 +175,8 @@ def test_a_stream_comes_to_what_a_fit_finds():
     for batch in np.array_split(X[order], 30):
         stream.partial_fit(batch)
     assert stream.n_clusters_ == 3
+    assert stream.novelty([[0.0, 40.0, 0.0]])[0] > 0.9
+    assert (stream.novelty(X) > 0.5).mean() < 0.05
     for k in range(3):
         away = np.linalg.norm(
             whole.cluster_centers_ - stream.cluster_centers_[k], axis=1
