@@ -315,6 +315,10 @@ class AssociativeClusterer(
         factors = getattr(self, "_metric_", None)
         return None if factors is None else LearnedMetric(*factors)
 
+    def _metric_or_identity(self) -> LearnedMetric:
+        n_features = self.cluster_centers_.shape[1]
+        return self._learned_metric() or LearnedMetric.of_matrix(np.eye(n_features))
+
     def _middle(self) -> Floats:
         """Where those coordinates are 0, so that they keep float32's precision."""
         return np.ascontiguousarray(self.weights_) @ self.cluster_centers_

@@ -32,7 +32,6 @@ from ..nonparametric.stream import (
 )
 from ..rows.weighted import WeightedRows
 from ..rows.weights import READINGS, Weighing
-from ..spaces.metric import LearnedMetric
 from .base import (
     Learned,
 )
@@ -422,27 +421,12 @@ class CRPAssociativeClusterer(StreamMixin):
         They are (n_clusters, n_features, n_features), in squared units of X, or one for
         all (n_features, n_features) where memories have no covariances of their own.
         """
-        shapes = self._learned_shapes()
-        own, betas = shapes.roots, shapes.beta
-        if own is None:
-            return self._noise_covariance(shapes.beta)
-        metrics = self._metric_or_identity().in_features(own)
-        inverses = np.linalg.inv(metrics)
-        covariances = inverses.transpose(0, 2, 1) @ inverses
-        return covariances / (2 * betas[:, None, None])
+        return self._metric_or_identity().covariances(self.beta_, self._roots_)
 
     @property
     def covariance_prior_(self) -> Floats:
         """What the covariances are about (n_features, n_features)."""
-        return self._noise_covariance(self._prior_beta_)
-
-    def _noise_covariance(self, beta: float) -> Floats:
-        inverse = np.linalg.inv(self._metric_or_identity().dense().matrix)
-        return inverse.T @ inverse / (2 * beta)
-
-    def _metric_or_identity(self) -> LearnedMetric:
-        n_features = self.cluster_centers_.shape[1]
-        return self._learned_metric() or LearnedMetric.of_matrix(np.eye(n_features))
+        return self._metric_or_identity().covariances(self._prior_beta_)
 
     def _learned_shapes(self) -> LearnedShapes:
         return LearnedShapes(

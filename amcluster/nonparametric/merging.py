@@ -3,7 +3,8 @@
 import numpy as np
 from scipy.special import xlogy
 
-from .shapes import Shaped, sizes_and_roots
+from ..spaces.metric import sizes_and_roots
+from .shapes import Shaped
 
 # Only near memories may be merged: those that are among so many neighbours of another.
 NEIGHBOURS = 8

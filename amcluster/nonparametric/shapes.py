@@ -9,11 +9,11 @@ from math import inf, log, pi
 from typing import NamedTuple
 
 import numpy as np
-from numpy.linalg import LinAlgError
 from scipy.special import gammaln
 
 from ..energies import Gaussian, StudentT
 from ..kernels import Memories
+from ..spaces.metric import sizes_and_roots
 
 # Degrees of freedom that the evidence chooses from, in units of the number of
 # dimensions; infinitely many beside them.
@@ -210,25 +210,6 @@ class LearnedShapes(NamedTuple):
 def energy_of(tails):
     """The energy of rows with such tails."""
     return Gaussian() if tails == inf else StudentT(nu=tails)
-
-
-def sizes_and_roots(covariances):
-    """Inverse temperatures, and lower triangular roots of determinant 1.
-
-    The inverse of covariance k is ``2 * betas[k] * roots[k] @ roots[k].T``.
-    """
-    try:
-        upper = np.linalg.cholesky(covariances[:, ::-1, ::-1])[:, ::-1, ::-1]
-    except LinAlgError:
-        # Rounding lost what is narrow in a memory that is very long.
-        rounding = np.finfo(np.float64).eps * covariances.shape[1]
-        lost = 16 * rounding * np.trace(covariances, axis1=1, axis2=2)
-        wider = covariances + lost[:, None, None] * np.eye(covariances.shape[1])
-        upper = np.linalg.cholesky(wider[:, ::-1, ::-1])[:, ::-1, ::-1]
-    roots = np.tril(np.linalg.inv(upper).transpose(0, 2, 1))
-    diagonals = np.diagonal(roots, axis1=1, axis2=2)
-    scales = np.exp(np.log(diagonals).mean(axis=1))
-    return np.square(scales) / 2, roots / scales[:, None, None]
 
 
 def log_determinants(matrices, scale=0.0):

@@ -142,6 +142,24 @@ class LearnedMetric(NamedTuple):
             [self._replace(root=own @ root).dense().matrix for root in roots]
         )
 
+    def covariances(self, betas, roots=None):
+        """Covariances of memories, in features.
+
+        Parameters
+        ----------
+        betas : ndarray of shape (n_clusters,) or float
+            Inverse temperatures.
+        roots : ndarray of shape (n_clusters, rank, rank), default=None
+            Those of memories, in these coordinates; None: the identity for all.
+        """
+        metric = self.dense().matrix if roots is None else self.in_features(roots)
+        inverse = np.linalg.inv(metric)
+        return (
+            np.swapaxes(inverse, -1, -2)
+            @ inverse
+            / (2 * np.expand_dims(betas, (-1, -2)))
+        )
+
     def to_matrix(self):
         """A (n_features, n_features)."""
         root = self.dense().matrix
@@ -208,6 +226,25 @@ def inverse_root(covariance):
     """
     upper = np.linalg.cholesky(covariance[::-1, ::-1])[::-1, ::-1]
     return solve_triangular(upper, np.eye(len(upper)), lower=False).T
+
+
+def sizes_and_roots(covariances):
+    """Inverse temperatures, and lower triangular roots of determinant 1.
+
+    The inverse of covariance k is ``2 * betas[k] * roots[k] @ roots[k].T``.
+    """
+    try:
+        upper = np.linalg.cholesky(covariances[:, ::-1, ::-1])[:, ::-1, ::-1]
+    except LinAlgError:
+        # Rounding lost what is narrow in a memory that is very long.
+        rounding = np.finfo(np.float64).eps * covariances.shape[1]
+        lost = 16 * rounding * np.trace(covariances, axis1=1, axis2=2)
+        wider = covariances + lost[:, None, None] * np.eye(covariances.shape[1])
+        upper = np.linalg.cholesky(wider[:, ::-1, ::-1])[:, ::-1, ::-1]
+    roots = np.tril(np.linalg.inv(upper).transpose(0, 2, 1))
+    diagonals = np.diagonal(roots, axis1=1, axis2=2)
+    scales = np.exp(np.log(diagonals).mean(axis=1))
+    return np.square(scales) / 2, roots / scales[:, None, None]
 
 
 def column_units(values, weights, offset):
