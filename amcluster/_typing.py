@@ -14,6 +14,7 @@ RandomState = int | np.random.RandomState | None
 Auto = Literal["auto"]
 Device = Literal["cpu", "cuda", "auto"]
 Metric = Literal["euclidean", "learned"]
+Covariance = Literal["shared", "spherical", "diagonal", "full"]
 Weights = Literal["uniform", "learned"]
 Init = Literal["k-means++", "random"] | Callable[..., ArrayLike] | ArrayLike
 

@@ -265,7 +265,7 @@ class AssociativeClusterer(
 
     def _check_state(self, n_features: int) -> None:
         """Raise unless the fitted attributes fit together, and rows of X."""
-        own = getattr(self, "_roots_", None) is not None
+        own = self._has_own()
         check_state(self, self._shapes(n_features), [] if own else ["beta_"])
         if own and not np.all(self.beta_ > 0):
             refuse(f"beta_ == {self.beta_!r}", "positive numbers")
@@ -281,9 +281,13 @@ class AssociativeClusterer(
             "cluster_centers_": (n_clusters, n_features),
             "weights_": (n_clusters,),
         }
-        if getattr(self, "_roots_", None) is not None:
+        if self._has_own():
             shapes["beta_"] = (n_clusters,)
         return shapes
+
+    def _has_own(self) -> bool:
+        """Whether each memory has an inverse temperature of its own."""
+        return getattr(self, "_roots_", None) is not None
 
     def _device(self) -> Any:
         """Where kernels run, for one call of a user."""

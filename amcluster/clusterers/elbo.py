@@ -3,16 +3,18 @@
 Half of this file is the docstring that users read.
 """
 
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils import Tags
 
 from .._typing import (
     Auto,
+    Covariance,
     Device,
     Floats,
     Init,
@@ -26,15 +28,23 @@ from ..energies import resolve
 from ..learning.em import Mixture, in_reach, lower
 from ..learning.kinds import free_energy_of
 from ..learning.missing import roughly_filled
+from ..learning.own import OwnFreeEnergy, with_own
 from ..learning.seeding import Partition, partition_rows
 from ..network import Network
 from ..rows.weighted import WeightedRows
-from ..spaces.covariance import Isotropic, Shared, first_shared, span, within_units
+from ..spaces.covariance import (
+    Isotropic,
+    Own,
+    first_shared,
+    span,
+    within_units,
+)
 from ..spaces.metric import column_units
-from .base import Learned, fitted_attributes
+from .base import Learned
 from .callbacks import Iterations, Task
 from .centers import SeededClusterer, is_word, variance_about
 from .elbo_network import PosteriorStateMixin
+from .elbo_shapes import COVARIANCES, MemoryShapesMixin, attributes_of
 from .starts import best_of
 
 # Part of the rows, the farthest, that robust seeds leave out.
@@ -46,14 +56,21 @@ METRIC_STARTS = 10
 Seeds = list[tuple[Floats, float]]  # centers, and what is left out
 
 
-class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
+class Descent(NamedTuple):
+    """Where EM ended, and the free energies on its way."""
+
+    mixture: Mixture
+    history: list[float]
+
+
+class CLAMELBOClusterer(PosteriorStateMixin, MemoryShapesMixin, SeededClusterer):
     """Clustering with an associative memory whose state is the posterior (CLAM+ELBO).
 
     The network's energy is the free energy of a mixture: its fixed point for a row is
     the posterior over memories, and learning lowers the same energy in closed form.
     It is a mixture of Gaussians, of Student-t or of other distributions, with sample
-    weights, one radius or one learned metric for all memories, and posteriors that can
-    be watched settling.
+    weights, one covariance for all memories or one for each, and posteriors that can be
+    watched settling.
 
     Parameters
     ----------
@@ -82,6 +99,18 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
         "euclidean" compares columns as they are: standardise them, by
         `sklearn.preprocessing.StandardScaler`, unless they share a unit.
 
+    covariance : {"shared", "spherical", "diagonal", "full"}, default="shared"
+        "shared" is one covariance for all memories: of one radius, or of a learned
+        metric. The others give each memory its own: a radius, variances of the
+        features, or a full covariance. They are learned from where memories with a
+        shared one have settled, and drawn towards what they have in common, as if each
+        memory had 4 * n_features rows more with that: a conjugate prior, so that none
+        collapses. For
+        "diagonal" and "full" the units of the columns do not matter, while "spherical"
+        compares columns as they are. They take ``metric="euclidean"``, the metric being
+        that of a shared covariance, ``beta="auto"`` and a likelihood that is not
+        bounded, and run on the CPU.
+
     weights : {"uniform", "learned"}, default="learned"
         Mixing weights of the memories: all equal, or learned.
 
@@ -99,7 +128,9 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
         Number of starts, of which the one with the lowest free energy is kept; those
         that have fallen behind when they settle are given up. "auto" is one start, with
         swaps, or ten with ``metric="learned"`` and ``init="k-means++"``: what swaps
-        improve is not Euclidean then. Heavy tails double it.
+        improve is not Euclidean then, nor with ``covariance="diagonal"`` or "full".
+        Heavy tails double it. Memories with covariances of their own go on from the
+        best of these starts.
 
     max_iter : int, default=200
         Most iterations of EM.
@@ -127,13 +158,22 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
     weights_ : ndarray of shape (n_clusters,)
         Mixing weights; they sum to 1.
 
-    beta_ : float
-        Inverse temperature, in 1/length^2.
+    beta_ : float or ndarray of shape (n_clusters,)
+        Inverse temperature, in 1/length^2: ``det(covariance) ** (-1 / n_features) /
+        2``, of each memory where covariances are not shared.
+
+    covariances_ : ndarray of shape (n_clusters, n_features, n_features)
+        Those of the memories for ``covariance="full"``, in squared units of X; of shape
+        (n_clusters, n_features) for "diagonal", (n_clusters,) for "spherical", and
+        (n_features, n_features) where it is shared. Where the likelihood is not
+        Gaussian they are scale matrices.
 
     metric_ : ndarray of shape (n_features, n_features)
         The learned metric A, of determinant 1: squared distances are
-        ``(x - y) @ A @ (x - y)``. Only for ``metric="learned"``. The fit keeps its
-        factors, and the matrix is made of them when it is asked for.
+        ``(x - y) @ A @ (x - y)``. Only for ``metric="learned"``, and for
+        ``covariance="diagonal"`` or "full", of what their covariances are drawn
+        towards. The fit keeps its factors, and the matrix is made of them when it is
+        asked for.
 
     shrinkage_ : float
         Intensity of its shrinkage: n_features rows in n_samples + n_features. Only for
@@ -148,7 +188,9 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
 
     history_ : ndarray of shape (`n_iter_`,)
         Mean free energy of a row, in nats: at the start of learning and after each
-        iteration. With a learned metric it has a penalty, that of the shrinkage.
+        iteration. With a learned metric it has a penalty, that of the shrinkage, and
+        with covariances of their own that of their prior; learning starts there where
+        memories with a shared one have settled.
 
     objective_ : float
         The last of `history_`.
@@ -165,8 +207,8 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
     See Also
     --------
     CLAMClusterer : Memories learned through the dynamics of the state.
-    sklearn.mixture.GaussianMixture : Covariances that differ between clusters; no
-        sample weights, no outliers.
+    sklearn.mixture.GaussianMixture : Gaussians without a prior; no sample weights, no
+        missing values, no outliers.
 
     Notes
     -----
@@ -184,6 +226,20 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
     The posteriors and densities are those of ``GaussianMixture`` with spherical
     covariance ``I / (2 * beta_)``, or with tied covariance
     ``inv(metric_) / (2 * beta_)``.
+
+    With covariances of their own, n_k the weight of the rows of memory k, S_k the sum
+    of the outer products of their residuals, and nu = 4 * n_features, a step of EM
+    gives::
+
+        Sigma_k = (S_k + nu C) / (n_k + nu)
+
+    of which "diagonal" keeps the diagonal, and "spherical" its mean. C is about the
+    harmonic mean of all Sigma_k and of the covariance C_0 that was shared before. With
+    ``d(A, B) = log det(inv(B) A) + tr(inv(A) B) - n_features`` a step lowers the free
+    energy of all rows plus ``(nu / 2) (sum_k d(Sigma_k, C) + d(C, C_0))``: minus the
+    log density of inverse-Wishart priors of Sigma_k about C and of C about C_0, and 0
+    where all are equal. These steps are not extrapolated. Densities are those of
+    ``GaussianMixture`` with `covariances_`.
 
     A missing value is NaN. It is integrated out of every quantity, which is exact if
     what is missing is missing at random: posteriors and densities are those of the rest
@@ -219,6 +275,7 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
 
     beta_: float
     shrinkage_: float
+    beta_: float | Floats  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -227,6 +284,7 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
         likelihood: Likelihood = "gaussian",
         nu: float = 4.0,
         metric: Metric = "euclidean",
+        covariance: Covariance = "shared",
         weights: Weights = "learned",
         beta: Auto | float = "auto",
         init: Init = "k-means++",
@@ -241,6 +299,7 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
         self.likelihood = likelihood
         self.nu = nu
         self.metric = metric
+        self.covariance = covariance
         self.weights = weights
         self.beta = beta
         self.init = init
@@ -256,6 +315,9 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
         check_number(self.nu, "nu", min_val=0, include_boundaries="neither")
         self._likelihood()
         check_choice(self.metric, "metric", ("euclidean", "learned"))
+        check_choice(self.covariance, "covariance", COVARIANCES)
+        if self.covariance != "shared":
+            self._check_own()
 
     def _trims(self) -> tuple[float, ...]:
         """What the seeds of the starts leave out, in turn.
@@ -268,14 +330,19 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
 
     def _swaps(self) -> bool:
         # Swaps lower the Euclidean inertia, which says little of a metric yet to learn.
-        return super()._swaps() and self.metric == "euclidean"
+        return super()._swaps() and not self._in_metric()
 
     def _n_starts(self) -> int:
         n_starts = super()._n_starts()
         by_default = is_word(self.init, "k-means++") and is_word(self.n_init, "auto")
-        if by_default and self.metric == "learned":
+        if by_default and self._in_metric():
             n_starts = METRIC_STARTS
-        return n_starts * len(self._trims())
+        # The last goes on from the best, with covariances of their own.
+        return n_starts * len(self._trims()) + (self.covariance != "shared")
+
+    def _in_metric(self) -> bool:
+        """Whether a covariance is learned in which units of columns do not matter."""
+        return self.metric == "learned" or self.covariance in ("diagonal", "full")
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -306,9 +373,9 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
     ) -> Learned:
         self._check_rows(X)
         self._check_missing(rows.has_missing)
-        trims = self._trims() * (task.max_subtasks // len(self._trims()))
+        trims = self._trims() * (self._n_shared(task) // len(self._trims()))
         whole = rows
-        if self.metric == "learned":
+        if self._in_metric():
             units, _ = column_units(rows.values, rows.weights, rows.offset)
             rows = rows.in_units(units)
             whole = roughly_filled(rows)
@@ -317,11 +384,31 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
             (self._first_centers(X, rows if start % 2 else whole, random_state, t), t)
             for start, t in enumerate(trims)
         ]
-        if self.metric == "learned":
+        if self._in_metric():
             within = within_units(whole, _best_partition(whole, seeds))
             rows, whole = rows.in_units(within), whole.in_units(within)
             seeds = [(centers / within, trim) for centers, trim in seeds]
-        rows, basis = self._in_span(rows)
+        inside, basis = self._in_span(rows)
+        best = self._lowest(inside, whole, basis, seeds, task)
+        if self.covariance != "shared":
+            mixture = with_own(best.mixture, basis, rows, self.covariance)
+            basis, best = None, self._lowest_of([mixture], rows, None, task)
+        attributes = attributes_of(best.mixture, basis, rows)
+        return Learned(attributes, np.array(best.history))
+
+    def _n_shared(self, task: Task) -> int:
+        """The number of starts with a shared covariance."""
+        return task.max_subtasks - (self.covariance != "shared")
+
+    def _lowest(
+        self,
+        rows: WeightedRows,
+        whole: WeightedRows,
+        basis: Floats | None,
+        seeds: Seeds,
+        task: Task,
+    ) -> Descent:
+        """The best of the starts with a shared covariance."""
         seen = whole if basis is None else rows
         prior = self._prior(whole, seen, basis, seeds)
         mixtures = (
@@ -330,14 +417,24 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
             )
             for centers, trim in seeds
         )
+        return self._lowest_of(mixtures, rows, basis, task)
+
+    def _lowest_of(
+        self,
+        mixtures: Iterable[Mixture],
+        rows: WeightedRows,
+        basis: Floats | None,
+        task: Task,
+    ) -> Descent:
+        """The lowest that EM comes to from several mixtures."""
         # Starts that end in the same place differ by rounding: the first is kept.
-        least_gain = float(self.tol) * X.shape[1]
+        least_gain = float(self.tol) * len(rows.offset)
         settled = [inf]  # the free energies of starts that have settled
         return best_of(
             mixtures,
             partial(self._descend, rows, basis, settled),
             lambda one, best: best.history[-1] - one.history[-1] > least_gain,
-            lambda learned: learned.attributes,
+            lambda descent: attributes_of(descent.mixture, basis, rows),
             task,
             int(self.max_iter),
         )
@@ -350,8 +447,9 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
         start: int,
         mixture: Mixture,
         iterations: Iterations,
-    ) -> Learned:
-        free_energy = free_energy_of(
+    ) -> Descent:
+        own = isinstance(mixture.spread, Own)
+        free_energy = (OwnFreeEnergy if own else free_energy_of)(
             rows,
             self._likelihood(),
             len(rows.offset),
@@ -364,7 +462,7 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
             self._report(start, iteration, f"free energy {value:.6g} nats")
             if iteration == 1:  # the start, before any step
                 return False
-            return iterations.end_one(partial(_attributes, mixture, basis, rows))
+            return iterations.end_one(partial(attributes_of, mixture, basis, rows))
 
         mixture, history, value = lower(
             free_energy,
@@ -375,11 +473,11 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
             bar=min(settled),
         )
         settled.append(value)
-        return Learned(_attributes(mixture, basis, rows), np.array(history))
+        return Descent(mixture, history)
 
     def _in_span(self, rows: WeightedRows) -> tuple[WeightedRows, Floats | None]:
         """The rows as EM sees them, and the basis of their span if it is needed."""
-        few = rows.spans_fewer_than(len(rows.offset)) and self.metric == "learned"
+        few = rows.spans_fewer_than(len(rows.offset)) and self._in_metric()
         if not few:
             return rows, None
         basis = span(rows.values)
@@ -398,7 +496,7 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
         Free energies with different penalties could not be compared. A poor partition
         has residuals between clusters, so the best one sets it.
         """
-        if self.metric == "euclidean":
+        if not self._in_metric():
             return None
         best = _best_partition(rows, seeds)
         return self._first_mixture(rows, seen, basis, best, prior=None).spread
@@ -416,7 +514,7 @@ class CLAMELBOClusterer(PosteriorStateMixin, SeededClusterer):
         uniform = np.full(n_clusters, 1 / n_clusters)
         centers = partition.centers.astype(np.float64)
         beta = None if is_word(self.beta, "auto") else float(self.beta)
-        if self.metric == "euclidean":
+        if not self._in_metric():
             variance, floor = variance_about(rows, partition)
             if beta is not None:
                 variance = 0.5 / beta
@@ -441,22 +539,3 @@ def _best_partition(rows: WeightedRows, seeds: Seeds) -> Partition:
     """The one of least inertia, of those that seeds make."""
     partitions = (partition_rows(rows, *seed) for seed in seeds)
     return min(partitions, key=lambda partition: partition.inertia)
-
-
-def _attributes(
-    mixture: Mixture, basis: Floats | None, rows: WeightedRows
-) -> dict[str, Any]:
-    """What the estimator keeps of a mixture of rows."""
-    centers, weights, spread = mixture
-    if not isinstance(spread, Shared):
-        return fitted_attributes(centers, weights, spread.beta, rows.offset)
-    if basis is not None:
-        centers = centers @ basis.T
-    precision = spread.precision(rows.units, basis)
-    attributes = fitted_attributes(
-        centers * rows.units, weights, precision.scale / 2, rows.offset
-    )
-    metric = precision.normalised().astype(rows.offset.dtype)
-    attributes["_metric_"] = tuple(metric)
-    attributes["shrinkage_"] = float(spread.shrinkage)
-    return attributes

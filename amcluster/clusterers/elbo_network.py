@@ -20,6 +20,9 @@ Dynamics = Literal["natural", "euclidean"]
 class PosteriorStateMixin(AnswersMixin):
     """Methods of a network whose state is the posterior."""
 
+    _form_: str
+    _roots_: Floats | None
+
     def retrieve(
         self, X: ArrayLike, n_steps: int | None = None, step_size: float = 1.0
     ) -> Floats:
@@ -152,10 +155,14 @@ class PosteriorStateMixin(AnswersMixin):
         )
         n_features = self.cluster_centers_.shape[1]
         noise = self._likelihood().draw((n_samples, n_features), random_state)
+        if self._roots_ is not None:
+            for k, inverse in enumerate(np.linalg.inv(self._roots_)):
+                noise[y == k] = noise[y == k] @ inverse
         metric = self._learned_metric()
         if metric is not None:
             noise = metric.coloured_noise(noise)
-        X = self.cluster_centers_[y] + noise / np.sqrt(self.beta_)
+        beta = self.beta_ if np.ndim(self.beta_) == 0 else self.beta_[y, None]
+        X = self.cluster_centers_[y] + noise / np.sqrt(beta)
         dtype = self.cluster_centers_.dtype
         # Draws of few degrees of freedom may leave the range of the dtype.
         largest = np.finfo(dtype).max
@@ -197,10 +204,11 @@ class PosteriorStateMixin(AnswersMixin):
     def _n_parameters(self) -> int:
         n_clusters, n_features = self.cluster_centers_.shape
         of_weights = n_clusters - 1 if self.weights == "learned" else 0
-        of_metric = n_features * (n_features + 1) // 2 - 1
-        return (
-            n_clusters * n_features
-            + of_weights
-            + is_word(self.beta, "auto")
-            + (of_metric if self._learned_metric() is not None else 0)
-        )
+        of_full = n_features * (n_features + 1) // 2
+        of_each = {"spherical": 1, "diagonal": n_features, "full": of_full}
+        if self._form_ != "shared":
+            of_spread = n_clusters * of_each[self._form_]
+        else:
+            of_metric = of_full - 1 if self._learned_metric() is not None else 0
+            of_spread = is_word(self.beta, "auto") + of_metric
+        return n_clusters * n_features + of_weights + of_spread

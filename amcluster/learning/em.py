@@ -26,7 +26,7 @@ class Mixture(NamedTuple):
 
     centers: np.ndarray  # (n_clusters, n_features)
     weights: np.ndarray  # (n_clusters,) summing to 1
-    spread: object  # Isotropic or Shared
+    spread: object  # Isotropic, Shared or Own
 
 
 class Expected(NamedTuple):
@@ -51,6 +51,8 @@ class FreeEnergy:
     learn_weights : bool
         Whether mixing weights are learned.
     """
+
+    extrapolates = True  # whether `extrapolated` can go on from its steps
 
     def __init__(self, rows, likelihood, n_features, learn_weights):
         self.rows = rows
@@ -141,7 +143,7 @@ def lower(free_energy, mixture, *, max_iter, tol, watch, bar=inf):
     while len(history) <= max_iter and not stop:
         trail.append(free_energy.maximisation(mixture, expected))
         further = None
-        if len(trail) == 3:
+        if len(trail) == 3 and free_energy.extrapolates:
             further = extrapolated(free_energy, trail, history[-1])
         following, expected = further or step(free_energy, trail[-1])
         if free_energy.likelihood.bounded and not below(expected, history[-1]):

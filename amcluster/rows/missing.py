@@ -157,6 +157,15 @@ class DistinctRowsWithMissing(WeightedRows):
         """The rows as ``fill(rows)`` fills them."""
         return fill(self)
 
+    def log_normaliser(self, memories):
+        """What makes the weighted sum of their log evidence one of log densities.
+
+        It is for memories in coordinates of determinant 1 that are alike or have roots.
+        """
+        beta, n_hidden = memories.reference_beta, self.values.shape[1] - self.n_seen
+        normaliser = memories.energy.log_normaliser(beta, self.n_seen, n_hidden)
+        return self.weights @ normaliser
+
     def labels(self, memories, root=None):
         """The memory of largest posterior of each row, given what is seen."""
         return marginal_logits(self.device, self.values, memories, root)[0].argmax(1)

@@ -1,7 +1,7 @@
-"""How far rows spread about their memory: one radius, or one shared covariance.
+"""How far rows spread about their memory: one radius or covariance, or one for each.
 
-Both give the inverse temperature, the coordinates in which the metric is Euclidean, and
-the spread that maximises the likelihood of residuals.
+Those that are shared give the inverse temperature, the coordinates in which the metric
+is Euclidean, and the spread that maximises the likelihood of residuals.
 """
 
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import cho_solve, solve_triangular
 
-from .metric import LearnedMetric, inverse_root, shrunk_variances
+from .metric import LearnedMetric, inverse_root, shrunk_variances, sizes_and_roots
 
 # Least part of the variance of a column that the prior stands for, well above what
 # rounding leaves unknown of a covariance and, in units in the last place, of the means.
@@ -49,6 +49,10 @@ class Isotropic(NamedTuple):
     def restore(self, values):
         """The inverse of `project`."""
         return values
+
+    def of_features(self, n_features, basis=None):
+        """The covariance of all features."""
+        return self.variance * np.eye(n_features)
 
     def updated(self, moments):
         """The spread that maximises the likelihood of rows with these moments."""
@@ -176,6 +180,13 @@ class Shared(NamedTuple):
             units, basis, inverse_root(self.covariance), 1 / self.unseen
         )
 
+    def of_features(self, n_features, basis=None):
+        """The covariance of all features; `basis` as for `precision`."""
+        if basis is None:
+            return self.covariance
+        inside = self.covariance - self.unseen * np.eye(len(self.covariance))
+        return self.unseen * np.eye(n_features) + basis @ inside @ basis.T
+
     def _n_unseen(self):
         return self.n_features - len(self.covariance)
 
@@ -186,6 +197,106 @@ class Shared(NamedTuple):
     def _root(self):
         """Triangular root of the inverse metric."""
         return np.linalg.cholesky(2 * self.beta * self.covariance)
+
+
+class Own(NamedTuple):
+    """A covariance Sigma_k for each memory, all drawn towards a common one, C.
+
+    With S_k the scatter of the residuals of a memory, of weight n_k::
+
+        Sigma_k = (S_k + strength * C) / (n_k + strength)
+
+    in its form: of a full one all is kept, of a diagonal one the variances, and of a
+    spherical one their mean. C is learned as well, as about the harmonic mean of those
+    of the memories, and drawn towards C_0, that of memories that share one.
+
+    This is the mode under inverse-Wishart distributions with `strength` degrees of
+    freedom, of Sigma_k about C and of C about C_0, as densities with respect to the
+    measure that no change of units alters. With d(A, B) = log det(inv(B) A) +
+    tr(inv(A) B) - n_features, which is 0 where A = B, they add to the free energy of
+    all rows (strength / 2) (sum_k d(Sigma_k, C) + d(C, C_0)). So none can collapse.
+    """
+
+    covariances: np.ndarray  # (n_clusters, n_features, n_features)
+    common: np.ndarray  # (n_features, n_features) C
+    first: np.ndarray  # (n_features, n_features) C_0
+    part: float  # strength, divided by the weight of all rows
+    form: str  # "spherical", "diagonal" or "full"
+
+    @classmethod
+    def alike(cls, n_clusters, covariance, part, form):
+        """All memories with the covariance that they have shared, in their form."""
+        common = formed(covariance, form)
+        covariances = np.repeat(common[None], n_clusters, axis=0)
+        return cls(covariances, common, common, part, form)
+
+    def updated(self, shares, scatters):
+        """The spread with a higher penalised likelihood of such rows.
+
+        Given the common covariance, those of memories are the best, and given these it
+        is.
+
+        Parameters
+        ----------
+        shares : ndarray of shape (n_clusters,)
+            Weights of the rows of memories, divided by that of all.
+        scatters : ndarray of shape (n_clusters, n_features, n_features)
+            Sums of the outer products of their residuals, divided by the same.
+        """
+        worth = (shares + self.part)[:, None, None]
+        covariances = (scatters + self.part * self.common) / worth
+        covariances = formed(covariances, self.form)
+        common = formed(likeliest_common(covariances, self.first), self.form)
+        return self._replace(covariances=covariances, common=common)
+
+    @property
+    def penalty(self):
+        """What the prior adds to the mean free energy, in nats."""
+        apart = divergences(self.covariances, self.common).sum()
+        return self.part / 2 * (apart + divergences(self.common, self.first))
+
+    def sizes_and_roots(self, matrix=None):
+        """Inverse temperatures, and roots of determinant 1 in coordinates x @ matrix.
+
+        None: in the features themselves.
+        """
+        covariances = self.covariances
+        if matrix is not None:
+            covariances = matrix.T @ covariances @ matrix
+        return sizes_and_roots(covariances)
+
+
+def divergences(covariances, other):
+    """log det(inv(B) A) + tr(inv(A) B) - n_features of covariances A and another, B."""
+    trace = np.trace(np.linalg.solve(covariances, other), axis1=-2, axis2=-1)
+    log_ratio = np.linalg.slogdet(covariances)[1] - np.linalg.slogdet(other)[1]
+    return log_ratio + trace - len(other)
+
+
+def likeliest_common(covariances, first):
+    """The C that minimises sum_k d(Sigma_k, C) + d(C, C_0), as in `Own`.
+
+    Where C_0 = I it has the axes of P, the sum of the inverses of all Sigma_k. Along
+    each of them ``p c^2 - (n_clusters - 1) c = 1``, for the eigenvalue p of P.
+    """
+    root, more = np.linalg.cholesky(first), len(covariances) - 1
+    half = np.linalg.solve(root, covariances)
+    there = np.linalg.solve(root, half.transpose(0, 2, 1))
+    p, axes = np.linalg.eigh(np.linalg.inv(there).sum(axis=0))
+    c = (more + np.sqrt(more**2 + 4 * p)) / (2 * p)
+    axes = root @ axes
+    return (axes * c) @ axes.T
+
+
+def formed(covariances, form):
+    """What a form keeps of covariances, as matrices."""
+    if form == "full":
+        return covariances
+    variances = np.diagonal(covariances, axis1=-2, axis2=-1)
+    if form == "spherical":
+        mean = variances.mean(axis=-1, keepdims=True)
+        variances = np.broadcast_to(mean, variances.shape)
+    return variances[..., None] * np.eye(variances.shape[-1])
 
 
 class Moments(NamedTuple):

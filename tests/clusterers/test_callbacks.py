@@ -98,6 +98,15 @@ def test_elbo_tells_and_stops_too(X, stop_task):
     assert recorder.scores[-1] == elbo.score(X)
 
 
+def test_covariances_of_their_own_are_the_last_start(X):
+    recorder = Recorder()
+    elbo = CLAMELBOClusterer(3, covariance="full", n_init=3, random_state=0)
+    elbo.set_callbacks(recorder).fit(X)
+    assert set(recorder.begun) == set(recorder.ended)
+    assert recorder.count("start") == 4
+    assert recorder.scores[-1] == elbo.score(X)
+
+
 @pytest.mark.parametrize(
     ("assignment", "stop_task"),
     [("soft", "iteration"), ("soft", "start"), ("hard", "start")],

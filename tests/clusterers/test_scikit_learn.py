@@ -19,6 +19,7 @@ ESTIMATORS = [
     CLAMClusterer(),
     CLAMELBOClusterer(),
     CLAMELBOClusterer(likelihood="student_t", metric="learned", n_init=1, max_iter=5),
+    CLAMELBOClusterer(covariance="full", n_init=1, max_iter=5),
     CRPAssociativeClusterer(),
     CRPAssociativeClusterer(assignment="hard", discount=0.2),
 ]

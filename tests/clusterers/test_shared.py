@@ -19,6 +19,9 @@ MODELS = {
     "elbo metric": CLAMELBOClusterer(3, metric="learned"),
     "elbo both": CLAMELBOClusterer(3, metric="learned", likelihood="student_t"),
     "elbo nu": CLAMELBOClusterer(3, metric="learned", likelihood="student_t", nu=7.0),
+    "elbo spherical": CLAMELBOClusterer(3, covariance="spherical"),
+    "elbo diagonal": CLAMELBOClusterer(3, covariance="diagonal", n_init=2),
+    "elbo full": CLAMELBOClusterer(3, covariance="full", n_init=2),
     **{
         f"crp {' '.join(form.values())}": CRPAssociativeClusterer(**form)
         for form in FORMS
