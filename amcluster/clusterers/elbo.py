@@ -105,9 +105,8 @@ class CLAMELBOClusterer(PosteriorStateMixin, MemoryShapesMixin, SeededClusterer)
         features, or a full covariance. They are learned from where memories with a
         shared one have settled, and drawn towards what they have in common, as if each
         memory had 4 * n_features rows more with that: a conjugate prior, so that none
-        collapses. For
-        "diagonal" and "full" the units of the columns do not matter, while "spherical"
-        compares columns as they are. They take ``metric="euclidean"``, the metric being
+        collapses. For "diagonal" and "full" the units of the columns do not matter,
+        while "spherical" compares columns as they are. They take ``metric="euclidean"``, the metric being
         that of a shared covariance, ``beta="auto"`` and a likelihood that is not
         bounded, and run on the CPU.
 
@@ -273,9 +272,8 @@ class CLAMELBOClusterer(PosteriorStateMixin, MemoryShapesMixin, SeededClusterer)
             [0.5, 0.5]]])
     """
 
-    beta_: float
     shrinkage_: float
-    beta_: float | Floats  # type: ignore[assignment]
+    beta_: float | Floats
 
     def __init__(
         self,

@@ -40,9 +40,9 @@ plt.show()
 # The concentration hardly matters
 # --------------------------------
 # `concentration` is the prior weight of a new memory, but a factor of ten costs a
-# memory 2.3 nats, where clear clusters are worth hundreds. Here it takes a factor of a
-# million to lose one of the two that overlap. `min_cluster_size` dissolves memories of
-# fewer rows.
+# memory 2.3 nats, where clear clusters are worth hundreds. It matters for doubtful ones:
+# two of the eight overlap so much that one ellipsoid may hold them.
+# `min_cluster_size` dissolves memories of fewer rows.
 
 for concentration in (1e-9, 1e-6, 1e-3, 1):
     crp = CRPAssociativeClusterer(concentration=concentration, random_state=0).fit(X)
@@ -61,8 +61,8 @@ print("lowest BIC at", numbers[np.argmin(bic)], "memories")
 # %%
 # When it goes wrong
 # ------------------
-# Memories are round in one metric. A cluster that is no blob is cut into blobs; many
-# memories with touching borders are the sign. Clusters of any shape are for HDBSCAN.
+# Memories are ellipsoids. A curved cluster is cut into several; many memories with
+# touching borders are the sign. Clusters of any shape are for HDBSCAN.
 
 moons, sides = make_moons(600, noise=0.06, random_state=0)
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
