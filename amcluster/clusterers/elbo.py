@@ -106,9 +106,9 @@ class CLAMELBOClusterer(PosteriorStateMixin, MemoryShapesMixin, SeededClusterer)
         shared one have settled, and drawn towards what they have in common, as if each
         memory had 4 * n_features rows more with that: a conjugate prior, so that none
         collapses. For "diagonal" and "full" the units of the columns do not matter,
-        while "spherical" compares columns as they are. They take ``metric="euclidean"``, the metric being
-        that of a shared covariance, ``beta="auto"`` and a likelihood that is not
-        bounded, and run on the CPU.
+        while "spherical" compares columns as they are. They take
+        ``metric="euclidean"``, the metric being that of a shared covariance,
+        ``beta="auto"`` and a likelihood that is not bounded, and run on the CPU.
 
     weights : {"uniform", "learned"}, default="learned"
         Mixing weights of the memories: all equal, or learned.

@@ -40,8 +40,8 @@ plt.show()
 # The concentration hardly matters
 # --------------------------------
 # `concentration` is the prior weight of a new memory, but a factor of ten costs a
-# memory 2.3 nats, where clear clusters are worth hundreds. It matters for doubtful ones:
-# two of the eight overlap so much that one ellipsoid may hold them.
+# memory 2.3 nats, where clear clusters are worth hundreds. It matters for doubtful
+# ones: two of the eight overlap so much that one ellipsoid may hold them.
 # `min_cluster_size` dissolves memories of fewer rows.
 
 for concentration in (1e-9, 1e-6, 1e-3, 1):
