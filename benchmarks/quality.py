@@ -56,11 +56,20 @@ MODELS = {
     "ELBO metric": lambda k, seed: CLAMELBOClusterer(
         k, metric="learned", random_state=seed
     ),
+    **{
+        f"ELBO {form}": lambda k, seed, form=form: CLAMELBOClusterer(
+            k, covariance=form, random_state=seed
+        )
+        for form in ("spherical", "diagonal", "full")
+    },
     "GMM spherical": lambda k, seed: GaussianMixture(
         k, covariance_type="spherical", n_init=10, random_state=seed
     ),
     "GMM tied": lambda k, seed: GaussianMixture(
         k, covariance_type="tied", n_init=10, random_state=seed
+    ),
+    "GMM full": lambda k, seed: GaussianMixture(
+        k, covariance_type="full", n_init=10, random_state=seed
     ),
 }
 

@@ -238,7 +238,8 @@ class CLAMELBOClusterer(PosteriorStateMixin, MemoryShapesMixin, SeededClusterer)
     energy of all rows plus ``(nu / 2) (sum_k d(Sigma_k, C) + d(C, C_0))``: minus the
     log density of inverse-Wishart priors of Sigma_k about C and of C about C_0, and 0
     where all are equal. These steps are not extrapolated. Densities are those of
-    ``GaussianMixture`` with `covariances_`.
+    ``GaussianMixture`` with `covariances_`, and energies in the unit of the first
+    memory, ``1 / beta_[0]``.
 
     A missing value is NaN. It is integrated out of every quantity, which is exact if
     what is missing is missing at random: posteriors and densities are those of the rest

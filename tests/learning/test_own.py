@@ -92,6 +92,30 @@ def test_one_step(form, nu):
 
 
 @forms
+@pytest.mark.parametrize("nu", [np.inf, 3.0])
+def test_the_free_energy_of_what_is_seen(form, nu):
+    likelihood = Gaussian() if np.isinf(nu) else StudentT(nu)
+    free_energy, mixture = make(form, 0.1, likelihood, hide(X, 0.4))
+    units = np.array([1.0, 0.1, 7.0])
+    rows = free_energy.rows
+    free_energy.rows = rows.in_units(units)._replace(values=rows.values)
+    expected, found = 0.0, free_energy.expectation(mixture).free_energy
+    for x, w in zip(rows.values, rows.weights, strict=True):
+        seen = ~np.isnan(x)
+        if not seen.any():
+            continue
+        joint = np.log(SHARES) - np.log(units[seen]).sum()
+        for k, sigma in enumerate(mixture.spread.covariances):
+            arguments = CENTERS[k, seen], sigma[np.ix_(seen, seen)]
+            gaussian = np.isinf(nu)
+            density = multivariate_normal if gaussian else multivariate_t
+            density = density(*arguments, *(() if gaussian else (nu,)))
+            joint[k] += density.logpdf(x[seen])
+        expected -= w * logsumexp(joint) / rows.total_weight
+    np.testing.assert_allclose(found, expected + mixture.spread.penalty)
+
+
+@forms
 @pytest.mark.filterwarnings("ignore", category=ConvergenceWarning)
 def test_without_a_prior_it_is_the_em_of_gaussian_mixture(form):
     n_steps = 15
