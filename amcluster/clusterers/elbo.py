@@ -245,8 +245,8 @@ class CLAMELBOClusterer(PosteriorStateMixin, MemoryShapesMixin, SeededClusterer)
     what is missing is missing at random: posteriors and densities are those of the rest
     of the row, and a row with nothing seen gets the weights. `complete` fills it in.
 
-    Sample weights count rows: with ``metric="learned"`` their sum decides how much is
-    shrunk.
+    Sample weights count rows: with ``metric="learned"``, and with covariances of their
+    own, their sum decides how much is shrunk.
 
     References
     ----------
