@@ -64,8 +64,11 @@ class Ground(NamedTuple):
 
     def objective(self, outcome):
         """What an outcome came to per row, in units of X: so preparations compare."""
-        n_features = len(self.rounding)
-        return outcome.history[-1] - n_features / 2 * log(self.prepared.scale)
+        n_memories, n_features = len(outcome.grown.counts), len(self.rounding)
+        # The lowest of all numbers counts for nothing where one number is asked for.
+        same = [value for number, value in outcome.tried if number == n_memories]
+        lowest = min(same, default=outcome.history[-1])
+        return lowest - n_features / 2 * log(self.prepared.scale)
 
     def hierarchy(self, grown):
         """The memories merged one pair at a time, down to one."""
