@@ -145,6 +145,7 @@ def test_public_names():
         "CLAMClusterer",
         "CLAMELBOClusterer",
         "CRPAssociativeClusterer",
+        "CRPPathDisplay",
         "EnergyLandscapeDisplay",
         "MemoryDisplay",
         "ObjectiveDisplay",
