@@ -181,12 +181,12 @@ class CRPAssociativeClusterer(StreamMixin):
     weights_ : ndarray of shape (`n_clusters_`,)
         ``counts_ - discount``, divided by its sum.
 
-    beta_ : float or ndarray of shape (n_clusters_,)
+    beta_ : float or ndarray of shape (`n_clusters_`,)
         Inverse temperature, in 1/length^2 in the learned metric: of all memories, which
         have covariance ``inv(metric_) / (2 * beta_)``, or of each where they have their
         own.
 
-    covariances_ : ndarray of shape (n_clusters_, n_features, n_features)
+    covariances_ : ndarray of shape (`n_clusters_`, n_features, n_features)
         Covariance of each memory in squared units of X, or its scale matrix where `nu_`
         is finite; (n_features, n_features) where they have one.
 

@@ -23,13 +23,15 @@ print(
 # %%
 # One path from fine to coarse
 # ----------------------------
-# The fit begins with far too many memories, and merges the nearest pairs down to one.
-# `runs_` keeps the objective of every number on the way: look at it before you trust a
-# number. A sharp minimum is a clear answer; a flat one says that several would do.
+# The fit begins with far too many memories of one covariance, and merges the nearest
+# pairs. From where that ends memories have covariances of their own, and pairs are merged
+# down to one. `runs_` keeps the objective of every number on that way: look at it before
+# you trust a number. A sharp minimum is a clear answer; a flat one says that several
+# would do, as here, where two of the eight blobs are as good as one.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
 ObjectiveDisplay.from_estimator(crp, kind="runs", ax=left)
-left.set(xlim=(0, 25), ylim=(crp.objective_ - 0.1, crp.objective_ + 1.5))
+left.set(xlim=(0, 12), ylim=(crp.objective_ - 0.1, crp.objective_ + 1.5))
 palette = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442"]
 right.scatter(*X.T, c=[palette[label % 7] for label in crp.labels_], s=6)
 right.plot(*crp.cluster_centers_.T, "ks", markeredgecolor="white")
