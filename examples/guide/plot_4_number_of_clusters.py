@@ -24,10 +24,10 @@ print(
 # One path from fine to coarse
 # ----------------------------
 # The fit begins with far too many memories of one covariance, and merges the nearest
-# pairs. From where that ends memories have covariances of their own, and pairs are merged
-# down to one. `runs_` keeps the objective of every number on that way: look at it before
-# you trust a number. A sharp minimum is a clear answer; a flat one says that several
-# would do, as here, where two of the eight blobs are as good as one.
+# pairs. From where that ends memories have covariances of their own, and pairs are
+# merged down to one. `runs_` keeps the objective of every number on that way: look at
+# it before you trust a number. A sharp minimum is a clear answer; a flat one says that
+# several would do, as here, where two of the eight blobs are as good as one.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
 ObjectiveDisplay.from_estimator(crp, kind="runs", ax=left)
