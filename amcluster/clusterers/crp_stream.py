@@ -59,7 +59,8 @@ class StreamMixin(BaseMeasureMixin, HierarchyMixin):
         Rows that are no data do not spoil what was learned. One that is 10,000 times
         further from all memories than values of a column are from each other counts for
         the memory of its label, and does not move it. Rows further than five radii from
-        their memory, or with a memory of their own, do not change `beta_`. Where a
+        their memory, or with a memory of their own, do not change `beta_`; where
+        covariances are own, far rows weigh as little as the tails say. Where a
         fifth of the last hundred rows or so are like that, the stream has another scale
         than it began with: memories and the next 500 rows are then kept and fitted as
         in the beginning. Of a row that comes again and again, as from an idle sensor,

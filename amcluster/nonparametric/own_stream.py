@@ -34,12 +34,11 @@ def follow_own(rows, shaped, model, random_state):
     memories = model.memories(shaped)
     posteriors = rows.posteriors(with_base(memories, shaped, model))
     is_novel = posteriors[:, -1] > posteriors[:, :-1].max(axis=1)
-    is_strange = is_novel & (rows.weights <= 1)
+    is_strange = np.zeros(len(is_novel), bool)
     after = shaped
     if not is_novel.all():
         known = rows.drawn(~is_novel, rows.weights[~is_novel])
-        far = outlying(known, memories)
-        is_strange[~is_novel] = far
+        is_strange[~is_novel] = outlying(known, memories)
         after = joined_by(known, after, model)
     if is_novel.any():
         novel = rows.drawn(is_novel, rows.weights[is_novel]).filled_by_each_other()
