@@ -48,8 +48,8 @@ def check_fits(value, name, dtype):
 
 
 def check_choice(value, name, choices):
-    """Whether value is one of the strings in choices."""
-    if not (isinstance(value, str) and value in choices):
+    """Whether value is one of the strings in choices, or None if that is one."""
+    if not ((value is None or isinstance(value, str)) and value in choices):
         raise ValueError(f"{name} == {shown(value)}, must be one of {choices}.")
 
 

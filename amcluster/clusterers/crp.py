@@ -3,6 +3,7 @@
 Half of this file is the docstring that users read.
 """
 
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from numbers import Integral
@@ -10,6 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
 
 from .._typing import Auto, Device, Floats, Metric, RandomState
 from ..checks import (
@@ -37,6 +39,7 @@ from .base import (
 )
 from .callbacks import Iterations, Task
 from .centers import is_word
+from .crp_components import ComponentsMixin
 from .crp_stream import StreamMixin
 from .starts import best_of
 
@@ -59,7 +62,7 @@ class Attempt(NamedTuple):
         return self.ground.objective(self.outcome)
 
 
-class CRPAssociativeClusterer(StreamMixin):
+class CRPAssociativeClusterer(ComponentsMixin, StreamMixin):
     """Clustering with an associative memory that makes memories on demand (CLAM+CRP).
 
     The number of clusters is not asked for: a Chinese restaurant process says how
@@ -131,6 +134,12 @@ class CRPAssociativeClusterer(StreamMixin):
         Memories that are the label of fewer rows are dissolved at the end of `fit`, and
         their rows given to the others, where they stay novel. Outliers and heavy tails
         make such memories; 5 is also the default of HDBSCAN.
+
+    merge : {"valley"} or None, default=None
+        "valley": memories between which rows are not significantly fewer are one
+        cluster, so that it may be curved: see `component_of_`. Clusters that overlap
+        become one as well: in the plane those closer than about 3.5 standard
+        deviations. It is not for `partial_fit`. None: a memory is a cluster.
 
     decay : float, default=1.0
         In (0, 1]: what was learned before a batch of `partial_fit` is multiplied by
@@ -242,6 +251,19 @@ class CRPAssociativeClusterer(StreamMixin):
         between memories that overlap, and need not ascend. Of others it is
         ``beta_`` times what merging adds to the squared distances of the rows in the
         metric, as by Ward's method.
+
+    component_of_ : ndarray of shape (`n_clusters_`,), int
+        Cluster of each memory, with ``merge="valley"``. Between two memories it looks
+        at a kernel density of their rows along Fisher's discriminant, from center to
+        center. Both are one cluster if its deepest valley below the lower of the peaks
+        on its sides is less than its standard error, ``sqrt(1 / n_p + 1 / n_v)`` with
+        the numbers of rows that make the density at peak and valley, times the quantile
+        of a normal distribution for ``0.01 / n_clusters_``; and if a chain of such
+        pairs joins them. A memory that is lower than several at its sides, as one of
+        outliers around clusters, is joined to one of these only.
+
+    n_components_ : int
+        Number of clusters, with ``merge="valley"``.
 
     labels_ : ndarray of shape (n_samples,), int
         Label of each training row; equal to ``predict(X)``. After `partial_fit` they
@@ -385,6 +407,7 @@ class CRPAssociativeClusterer(StreamMixin):
         creation: Literal["posterior", "flow"] = "posterior",
         assignment: Literal["soft", "hard"] = "soft",
         min_cluster_size: int = 5,
+        merge: Literal["valley"] | None = None,
         decay: float = 1.0,
         weighting: Literal["auto", "counts", "relative"] = "auto",
         n_init: Auto | int = "auto",
@@ -405,6 +428,7 @@ class CRPAssociativeClusterer(StreamMixin):
         self.creation = creation
         self.assignment = assignment
         self.min_cluster_size = min_cluster_size
+        self.merge = merge
         self.decay = decay
         self.weighting = weighting
         self.n_init = n_init
@@ -473,6 +497,7 @@ class CRPAssociativeClusterer(StreamMixin):
         check_choice(self.creation, "creation", ("posterior", "flow"))
         check_choice(self.assignment, "assignment", ("soft", "hard"))
         check_number(self.min_cluster_size, "min_cluster_size", Integral, min_val=1)
+        check_choice(self.merge, "merge", ("valley", None))
         check_number(
             self.decay, "decay", min_val=0, max_val=1, include_boundaries="right"
         )
@@ -541,6 +566,8 @@ class CRPAssociativeClusterer(StreamMixin):
         attributes["runs_"] = np.array(tried)
         attributes["children_"] = hierarchy.children
         attributes["distances_"] = hierarchy.distances
+        if self.merge == "valley":
+            attributes["component_of_"] = ground.components(grown)
         return Learned(attributes, best.history)
 
     def _ground(
@@ -645,8 +672,7 @@ class CRPAssociativeClusterer(StreamMixin):
     ) -> dict[str, Any]:
         """What the estimator keeps of memories in the coordinates of a preparation."""
         prepared = ground.prepared
-        own = isinstance(grown, Shaped)
-        model = ground.model.exact if own else ground.model
+        model = ground.model_of(grown)
         centers = prepared.coordinates.features(grown.centers) + offset
         attributes = {
             "base_mean_": offset,
@@ -658,7 +684,7 @@ class CRPAssociativeClusterer(StreamMixin):
         if self.metric == "learned":
             metric = prepared.metric.astype(offset.dtype)
             attributes["_metric_"] = tuple(metric)
-        if own:
+        if isinstance(grown, Shaped):
             shapes = LearnedShapes.of_own(grown, model, prepared)
         else:
             shapes = LearnedShapes.alike(grown.beta * prepared.scale)
@@ -688,7 +714,31 @@ class CRPAssociativeClusterer(StreamMixin):
         weights, weighing = Weighing().in_rows(weights, self.weighting)
         super()._fit_rows(X, weights, task)
         self._learn_tail(X, weights)
+        self._set_components(X)
+        self._warn_of_one_cluster(X, weights)
         self._weighing, self._buffer = tuple(weighing), None
+
+    def _warn_of_one_cluster(self, X: Floats, weights: Floats) -> None:
+        """Say so where rows may be more than the one cluster that was found."""
+        found = getattr(self, "n_components_", self.n_clusters_)
+        if self.n_clusters is not None or found > 1:
+            return
+        n_distinct = len(np.unique(X[weights > 0], axis=0))
+        if n_distinct < 2 * self.min_cluster_size:
+            return
+        warnings.warn(
+            f"One cluster was found in {n_distinct} distinct rows. If you expect more,"
+            f" try {self._more_clusters()}, fewer columns (as by PCA), or n_clusters=,"
+            " and see CRPPathDisplay for how close the numbers are.",
+            ConvergenceWarning,
+            stacklevel=6,
+        )
+
+    def _more_clusters(self) -> str:
+        """Parameters by which a fit tells more clusters apart."""
+        if self.merge is not None and self.n_clusters_ > 1:
+            return f"merge=None ({self.n_clusters_} memories)"
+        return 'covariance="tied"' if self._has_own() else 'metric="euclidean"'
 
     def _model(self) -> Nonparametric:
         """The fitted model, in the units of X and the learned metric."""

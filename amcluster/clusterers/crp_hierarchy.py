@@ -19,6 +19,7 @@ class HierarchyMixin(AssociativeClusterer):
     n_clusters_: int
     children_: NDArray[np.integer]
     distances_: NDArray[np.float64]
+    _labels_of_memories_: Ints
 
     def labels_at(self, n_clusters: int) -> Ints:
         """Label the training rows with memories merged down to a smaller number.
@@ -37,7 +38,8 @@ class HierarchyMixin(AssociativeClusterer):
         -------
         labels : ndarray of shape (n_samples,), int
             From 0 to ``n_clusters - 1``, in the order of the first memory of each
-            cluster; for `n_clusters_` they are `labels_`.
+            cluster; for `n_clusters_` they are those of memories, which `labels_` are
+            unless ``merge="valley"``.
 
         Raises
         ------
@@ -67,7 +69,7 @@ class HierarchyMixin(AssociativeClusterer):
                 f" clusters fit {type(self).__name__}(n_clusters=...)."
             )
         groups = hierarchy.groups(int(n_clusters)).astype(self.labels_.dtype)
-        return groups[self.labels_]
+        return groups[self._labels_of_memories_]
 
     def _hierarchy(self, who: str) -> Hierarchy:
         """The hierarchy of the memories, for `who`."""
@@ -82,6 +84,7 @@ class HierarchyMixin(AssociativeClusterer):
         return Hierarchy(self.children_, self.distances_)
 
     def _drop_hierarchy(self) -> None:
-        """Forget the hierarchy, since the memories are others."""
-        for name in Hierarchy._fields:
+        """Forget what groups memories, since they are others."""
+        of_fit = "component_of", "n_components", "_labels_of_memories"
+        for name in (*Hierarchy._fields, *of_fit):
             self.__dict__.pop(f"{name}_", None)

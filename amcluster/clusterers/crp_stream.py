@@ -85,12 +85,18 @@ class StreamMixin(BaseMeasureMixin, HierarchyMixin):
         Raises
         ------
         ValueError
-            If a parameter, X or sample_weight is not valid, or if a row is so far from
+            If a parameter, X or sample_weight is not valid, ``merge="valley"``, since
+            groups of memories are told by all rows, or if a row is so far from
             the others that squared distances leave the range of X's dtype. The model is
             then as before the batch.
         """
         with earlier_fit_kept(self), blas_in_one_thread:
             self._check_parameters()
+            if self.merge is not None:
+                raise ValueError(
+                    f"merge == {self.merge!r} groups memories by all rows, of which"
+                    " partial_fit sees some: set merge=None, or call fit on all rows."
+                )
             first = not hasattr(self, "cluster_centers_")
             X = self._validated(X, reset=first)
             weights = check_sample_weight(sample_weight, X)

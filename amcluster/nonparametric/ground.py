@@ -13,6 +13,7 @@ from .own import FEWEST, OwnObjective, merge_down, tells_covariances
 from .rounding import noise_of_relations, rounding_noise
 from .shapes import TAILS, Shaped
 from .soft import STEPS, SoftObjective, coarsen
+from .valley import components
 
 # With less noise than this, in units of the variance of the data, rounding would take
 # what is narrow in a memory that is long.
@@ -75,6 +76,16 @@ class Ground(NamedTuple):
         if isinstance(grown, Shaped):
             return Hierarchy.of_own(self._own_objective(self.sample, grown), grown)
         return Hierarchy.of_alike(grown)
+
+    def components(self, grown):
+        """The group of each memory: those that no valley separates are in one."""
+        rows, covariances = self.sample.whole, grown.covariances
+        posteriors = rows.posteriors(self.model_of(grown).memories(grown))
+        return components(rows, posteriors, grown.centers, covariances)
+
+    def model_of(self, grown):
+        """The model of memories: exact where their covariances are their own."""
+        return self.model.exact if isinstance(grown, Shaped) else self.model
 
     def _own_objective(self, rows, grown):
         coordinates = self.prepared.coordinates.matrix

@@ -114,6 +114,12 @@ class Grown(NamedTuple):
         """The variance of rows about their memory."""
         return 0.5 / self.beta
 
+    @property
+    def covariances(self):
+        """The covariance of each."""
+        n_memories, n_features = self.centers.shape
+        return np.repeat(self.noise * np.eye(n_features)[None], n_memories, axis=0)
+
     def some(self, kept):
         """Some of the memories."""
         return self._replace(centers=self.centers[kept], counts=self.counts[kept])

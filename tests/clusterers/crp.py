@@ -14,6 +14,8 @@ TIED = [
 OWN = {"assignment": "soft", "metric": "learned"}
 FORMS = [OWN, *TIED]
 forms = pytest.mark.parametrize("form", FORMS, ids=str)
+# For data that are one cluster, which a fit says.
+one_cluster = pytest.mark.filterwarnings("ignore:One cluster was found")
 
 
 def mass_of_new(crp, X):

@@ -9,7 +9,7 @@ from amcluster.nonparametric import soft
 from amcluster.rows.distinct import distinct_rows
 
 from ..data import REAL_SETS, clear_blobs
-from .crp import FORMS, fit, forms, mass_of_new
+from .crp import FORMS, fit, forms, mass_of_new, one_cluster
 
 
 @pytest.fixture(scope="module", params=FORMS, ids=str)
@@ -45,6 +45,7 @@ def test_soft_memories_may_overlap(n_features):
     assert fit(X).n_clusters_ == 5
 
 
+@one_cluster
 @forms
 def test_one_blob_is_not_split(form):
     rng = np.random.default_rng(0)

@@ -13,7 +13,7 @@ from amcluster import CRPAssociativeClusterer
 from amcluster.nonparametric import soft
 
 from ..data import hide
-from .crp import FORMS, fit, forms
+from .crp import FORMS, fit, forms, one_cluster
 
 # Five round blobs whose order of merges is plain to all that merge what is near.
 FAR = [[0, 0], [12, 0], [0, 60], [30, 60], [400, 0]]
@@ -188,6 +188,7 @@ def test_pickled(crp):
     np.testing.assert_array_equal(again.labels_at(2), crp.labels_at(2))
 
 
+@one_cluster
 def test_one_memory():
     crp = fit(np.random.default_rng(0).normal(size=(200, 3)))
     assert crp.children_.shape == (0, 2)

@@ -14,7 +14,7 @@ from amcluster.rows import states
 from amcluster.spaces.metric import LearnedMetric
 
 from ..data import clear_blobs
-from .crp import FORMS, TIED, fit, forms, mass_of_new
+from .crp import FORMS, TIED, fit, forms, mass_of_new, one_cluster
 
 
 @pytest.fixture(scope="module", params=TIED, ids=str)
@@ -58,6 +58,7 @@ def test_density_is_that_of_the_mixture(crp, stretched):
     np.testing.assert_allclose(crp.score_samples(stretched), np.log(density / total))
 
 
+@one_cluster
 @forms
 def test_density_integrates_to_one(form, stretched):
     crp = fit(stretched[:, :1], discount=0.2, **form)
@@ -104,6 +105,7 @@ def test_unrested_states_are_told_of(crp, stretched, monkeypatch):
         crp.retrieve(stretched)
 
 
+@one_cluster
 def test_without_new_memories_it_is_clam(stretched):
     """Equal counts, and a base measure of no weight."""
     clam = CLAMClusterer(3, beta=0.2, random_state=0).fit(stretched)
@@ -132,6 +134,7 @@ def test_novelty_tells_a_kind_never_seen(form):
     assert ((crp.novelty(X) >= 0) & (crp.novelty(X) <= 1)).all()
 
 
+@one_cluster
 @pytest.mark.parametrize("n_features", [9, 40])
 def test_density_of_a_wide_table_is_that_of_a_mixture(n_features):
     """Outside the axes noise is the same about all memories and the base."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, multivariate_t
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
@@ -223,3 +224,14 @@ def test_a_pickle_says_the_same(fitted):
     crp, X, _ = fitted
     loaded = pickle.loads(pickle.dumps(crp))
     np.testing.assert_array_equal(loaded.novelty(X), crp.novelty(X))
+
+
+def test_one_cluster_deserves_a_word_and_what_to_try(recwarn):
+    X = np.random.default_rng(0).normal(size=(200, 2))
+    with pytest.warns(ConvergenceWarning, match='One cluster.*covariance="tied"'):
+        fit(X)
+    recwarn.clear()
+    fit(X, n_clusters=1)  # as asked for
+    fit(X[:9])  # too few rows for two
+    fit(np.ones((200, 2)))
+    assert not [w for w in recwarn if w.category is ConvergenceWarning]

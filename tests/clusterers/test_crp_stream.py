@@ -15,7 +15,7 @@ from amcluster.rows.complete import DistinctRows
 
 from ..data import clear_blobs
 from ..strategies import seeds
-from .crp import FORMS, fit
+from .crp import FORMS, fit, one_cluster
 
 
 @pytest.mark.parametrize(
@@ -180,6 +180,7 @@ def test_a_stream_row_by_row(monkeypatch):
     np.testing.assert_allclose(crp.counts_.sum(), 700)
 
 
+@one_cluster
 @pytest.mark.parametrize("scale", [0.0, 1e-9, 1e-2])
 def test_another_scale_than_it_began_with_is_learned(scale, monkeypatch):
     rng = np.random.default_rng(0)

@@ -15,6 +15,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import amcluster
 from amcluster import CLAMClusterer, CLAMELBOClusterer, CRPAssociativeClusterer
 
+from .crp import one_cluster
+
 ESTIMATORS = [
     CLAMClusterer(),
     CLAMELBOClusterer(),
@@ -41,12 +43,14 @@ few_rows = pytest.mark.filterwarnings(
 
 
 @few_rows
+@one_cluster
 @parametrize_with_checks(ESTIMATORS)
 def test_estimator_checks(estimator, check):
     check(estimator)
 
 
 @few_rows
+@one_cluster
 @pytest.mark.filterwarnings("ignore:X .* feature names:UserWarning")
 @pytest.mark.parametrize("check", FURTHER_CHECKS)
 @pytest.mark.parametrize(
