@@ -7,6 +7,7 @@ import pytest
 from numpydoc.validate import validate
 
 import amcluster
+from amcluster import attention
 
 ROOT = Path(__file__).parents[1]
 # Methods that scikit-learn documents.
@@ -25,6 +26,7 @@ INHERITED = {
 
 
 def public_names():
+    yield from (f"amcluster.attention.{name}" for name in attention.__all__)
     for name in amcluster.__all__:
         yield f"amcluster.{name}"
         for method in dir(getattr(amcluster, name)):
@@ -32,7 +34,7 @@ def public_names():
                 yield f"amcluster.{name}.{method}"
 
 
-@pytest.mark.parametrize("name", amcluster.__all__)
+@pytest.mark.parametrize("name", [*amcluster.__all__, *attention.__all__])
 def test_page_in_the_documentation(name):
     assert f"   {name}\n" in (ROOT / "doc" / "api.rst").read_text()
 

@@ -23,8 +23,14 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 import amcluster
-from amcluster import CLAMELBOClusterer, CRPAssociativeClusterer, energies
+from amcluster import (
+    CLAMELBOClusterer,
+    CRPAssociativeClusterer,
+    attention,
+    energies,
+)
 from amcluster._typing import Energy
+from amcluster.attention import VonMisesFisherMixture
 from amcluster.clusterers.base import AssociativeClusterer
 from amcluster.energies import elementary
 
@@ -63,6 +69,7 @@ WORDS = {
     r"object|\w+Display": Self,
     "CLAMELBOClusterer": CLAMELBOClusterer,
     "CRPAssociativeClusterer": CRPAssociativeClusterer,
+    "VonMisesFisherMixture": VonMisesFisherMixture,
     "StandardScaler": StandardScaler,
     "MissingIndicator": MissingIndicator,
     "sequence of 2 matplotlib Axes": Sequence[Axes],
@@ -119,9 +126,9 @@ def functions_of(cls):
 
 PUBLIC = {
     name: thing
-    for module in (amcluster, energies, elementary)
+    for module in (amcluster, attention, energies, elementary)
     for name, thing in vars(module).items()
-    if is_public(name, thing)
+    if is_public(name, thing) and name in getattr(module, "__all__", [name])
 }
 CLASSES = {name: thing for name, thing in PUBLIC.items() if inspect.isclass(thing)}
 FUNCTIONS = {name: thing for name, thing in PUBLIC.items() if name not in CLASSES}

@@ -20,7 +20,7 @@ LAYERS = [
     {"nonparametric"},
     {"clusterers"},
     {"imputation"},
-    {"compilation", "displays"},
+    {"attention", "compilation", "displays"},
     {"__init__"},
 ]
 HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}
