@@ -130,7 +130,7 @@ def rows_of(kernel, X, memories, *settings, out, passes=1):
         kernel(_block(X, rows), memories, *settings, *slices)
         _put_back(slices, rows, out)
 
-    for _ in _run(run, len(X), memories.centers.shape, passes):
+    for _ in in_blocks(run, *blocks_of(len(X), memories.centers.shape, passes)):
         pass
 
 
@@ -148,7 +148,8 @@ def sum_over(kernel, X, weights, memories, *settings, out=(), passes=1):
         _put_back(slices, rows, out)
         return sums
 
-    return reduce(merged, _run(run, len(X), memories.centers.shape, passes))
+    blocks = blocks_of(len(X), memories.centers.shape, passes)
+    return reduce(merged, in_blocks(run, *blocks))
 
 
 def _block(array, rows):
@@ -163,10 +164,10 @@ def _put_back(slices, rows, out):
             array[rows] = block
 
 
-def _run(task, n_rows, shape, passes):
-    """The results of the task for all blocks of rows, in order."""
+def blocks_of(n_rows, shape, passes=1):
+    """Blocks of rows that meet memories of a shape, and whether threads pay."""
     if 0 < n_rows <= MIN_BLOCK_ROWS:
-        return map(task, [slice(0, n_rows)])
+        return [slice(0, n_rows)], False
     n_clusters, n_features = shape
     work_per_row = passes * n_clusters * (n_features + POSTERIOR_WORK) + ROW_WORK
     size = min(BLOCK_WORK // work_per_row, BLOCK_NUMBERS // (n_clusters + n_features))
@@ -174,8 +175,12 @@ def _run(task, n_rows, shape, passes):
     parts = min(n_rows * work_per_row // THREAD_WORK, MAX_PARTS)
     n_blocks = 1 << (max(-(-n_rows // size), parts, 1) - 1).bit_length()
     size = -(-n_rows // (n_blocks * MIN_BLOCK_ROWS)) * MIN_BLOCK_ROWS
-    blocks = [slice(start, start + size) for start in range(0, n_rows, size)]
-    threads = min(n_threads(), len(blocks)) if parts > 1 else 1
+    return [slice(start, start + size) for start in range(0, n_rows, size)], parts > 1
+
+
+def in_blocks(task, blocks, by_threads):
+    """The results of the task for all blocks of rows, in order."""
+    threads = min(n_threads(), len(blocks)) if by_threads else 1
     return map(task, blocks) if threads == 1 else _on_threads(task, blocks, threads)
 
 

@@ -105,6 +105,33 @@ class Memories(NamedTuple):
         )
 
 
+class Directions(NamedTuple):
+    """Memories on the sphere, in the dtype of the rows they are used with.
+
+    Their logits at a row x are ``offsets[k] + concentrations[k] * cos(x,
+    directions[k])``: those of a mixture of von Mises-Fisher distributions, if offsets
+    are log weights plus log normalisers.
+    """
+
+    directions: np.ndarray  # (n_clusters, n_features) unit rows
+    concentrations: np.ndarray  # (n_clusters,) not negative
+    offsets: np.ndarray  # (n_clusters,)
+
+    def astype(self, dtype):
+        """The same memories in another floating dtype."""
+        return Directions(*(plain(array, dtype) for array in self))
+
+
+class NonZeros(NamedTuple):
+    """A block of rows of which only what is not zero is kept, as in SciPy's CSR."""
+
+    data: np.ndarray  # (n_stored,) of all rows of the table
+    indices: np.ndarray  # (n_stored,) the feature of each
+    starts: (
+        np.ndarray
+    )  # (n_rows + 1,) int64, where the data of each row of the block is
+
+
 class Metric(NamedTuple):
     """A metric A of determinant 1, and its products with the centers of memories."""
 

@@ -32,7 +32,7 @@ def distinct_rows(X, weights):
     missing = np.isnan(X)
     has_missing = bool(missing.any())
     keys = np.where(missing, np.inf, X) if has_missing else X
-    order, is_first = _canonical_order(keys, weights)
+    order, is_first = canonical_order(keys, weights)
     starts = np.flatnonzero(is_first)
     weights = np.add.reduceat(weights[order], starts)
     values = np.ascontiguousarray(X[order[starts]])
@@ -46,7 +46,7 @@ def distinct_rows(X, weights):
     return kind(values, weights, offset)
 
 
-def _canonical_order(X, weights):
+def canonical_order(X, weights):
     """Sort by the features, first to last, then by weight.
 
     Returns the order and, along it, whether a row differs from the one before. Only

@@ -41,3 +41,23 @@ class Statistics(NamedTuple):
     def decayed(self, factor):
         """The statistics if all weights are multiplied by a factor."""
         return Statistics(*(None if x is None else x * factor for x in self))
+
+
+class SphericalStatistics(NamedTuple):
+    """Sums over rows that are unit vectors, of p, weight times posterior.
+
+    Those of parts of the rows merge as `Statistics` do.
+    """
+
+    weight: float  # of the rows
+    evidence: float  # of the logsumexp of the logits, or of the cosines, times weight
+    counts: np.ndarray  # (n_clusters,) of p
+    sums: np.ndarray  # (n_clusters, n_features) of p * row / |row|
+
+    def merge(self, other):
+        """The statistics of these rows and of others."""
+        return SphericalStatistics(*merged(self, other))
+
+    def decayed(self, factor):
+        """The statistics if all weights are multiplied by a factor."""
+        return SphericalStatistics(*(x * factor for x in self))

@@ -23,9 +23,29 @@ from .slices import (
     seen_logits,
     shaped_expectation,
 )
+from .sparse import (
+    differ_from_previous,
+    hash_rows,
+    sparse_inverse_lengths,
+    sparse_way_of,
+)
+from .sphere import (
+    inverse_lengths,
+    sphere_assignment,
+    sphere_evidence,
+    sphere_expectation,
+    sphere_label,
+    sphere_logits,
+    sphere_posterior,
+    way_of,
+)
+from .sphere_dynamics import sphere_rest
 
 __all__ = [
+    "differ_from_previous",
     "expectation",
+    "hash_rows",
+    "inverse_lengths",
     "label",
     "log_evidence",
     "logits",
@@ -49,7 +69,17 @@ __all__ = [
     "shaped_seen_expectation",
     "shaped_seen_logits",
     "shaped_trajectory",
+    "sparse_inverse_lengths",
+    "sparse_way_of",
+    "sphere_assignment",
+    "sphere_evidence",
+    "sphere_expectation",
+    "sphere_label",
+    "sphere_logits",
+    "sphere_posterior",
+    "sphere_rest",
     "squared_error",
     "swap_costs",
     "trajectory",
+    "way_of",
 ]
