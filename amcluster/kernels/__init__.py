@@ -127,9 +127,7 @@ class NonZeros(NamedTuple):
 
     data: np.ndarray  # (n_stored,) of all rows of the table
     indices: np.ndarray  # (n_stored,) the feature of each
-    starts: (
-        np.ndarray
-    )  # (n_rows + 1,) int64, where the data of each row of the block is
+    starts: np.ndarray  # (n_rows + 1,) int64, where each row of the block begins
 
 
 class Metric(NamedTuple):

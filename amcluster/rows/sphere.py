@@ -9,6 +9,7 @@ dtype of the rows.
 from bisect import bisect_left
 from dataclasses import dataclass, replace
 from functools import reduce
+from itertools import pairwise
 
 import numpy as np
 from scipy.sparse import issparse
@@ -20,8 +21,8 @@ from ..execution.threads import (
     blocks_of,
     in_blocks,
 )
-from ..kernels import Directions, NonZeros, plain, target
-from .distinct import canonical_order
+from ..kernels import Directions, plain, target
+from . import distinct, sparse
 from .states import MAX_RETRIEVAL_STEPS
 from .statistics import SphericalStatistics
 
@@ -107,25 +108,13 @@ class UnitRows:
     def expectation(self, memories):
         """Sums over the rows under the posteriors of memories: SphericalStatistics."""
         memories, largest = relative(memories)
-        memories, kernels = memories.astype(self.dtype), target("cpu")
+        memories, kernel = memories.astype(self.dtype), target().sphere_expectation
 
-        def run(rows):
-            way = self._way_of(memories.directions)
-            sums = self._room_for_sums(way)
-            evidence, counts = kernels.sphere_expectation(
-                self._block(rows),
-                plain(self.inverse_norms[rows]),
-                plain(self.weights[rows]),
-                memories,
-                way,
-                sums,
-            )
-            return evidence, counts, sums
+        def run(rows, block, way, sums):
+            return kernel(*block, memories, way, sums)
 
-        blocks = self._blocks(len(memories.offsets), passes=4, sums=True)
-        evidence, counts, sums = reduce(merged, in_blocks(run, *blocks))
+        evidence, counts, sums = self._summed(run, memories.directions, passes=4)
         weight = self.total_weight
-        sums = self._of_clusters(sums, len(counts))
         return SphericalStatistics(weight, evidence + weight * largest, counts, sums)
 
     def assignment(self, directions, labels):
@@ -144,27 +133,15 @@ class UnitRows:
         n_changed : int
             How many labels are not what they were.
         """
-        directions, kernels = plain(directions, self.dtype), target("cpu")
+        directions, kernel = plain(directions, self.dtype), target().sphere_assignment
 
-        def run(rows):
-            way = self._way_of(directions)
-            sums = self._room_for_sums(way)
+        def run(rows, block, way, sums):
             here = plain(labels[rows])
-            evidence, counts, n_changed = kernels.sphere_assignment(
-                self._block(rows),
-                plain(self.inverse_norms[rows]),
-                plain(self.weights[rows]),
-                way,
-                len(directions),
-                sums,
-                here,
-            )
+            found = kernel(*block, way, len(directions), sums, here)
             labels[rows] = here
-            return evidence, counts, n_changed, sums
+            return found
 
-        blocks = self._blocks(len(directions), passes=1, sums=True)
-        evidence, counts, n_changed, sums = reduce(merged, in_blocks(run, *blocks))
-        sums = self._of_clusters(sums, len(counts))
+        evidence, counts, n_changed, sums = self._summed(run, directions)
         statistics = SphericalStatistics(self.total_weight, evidence, counts, sums)
         return statistics, n_changed
 
@@ -193,16 +170,31 @@ class UnitRows:
 
     def _written(self, kernel, memories, *shape, dtype=None):
         """What a kernel writes for each row."""
-        memories, kernel = memories.astype(self.dtype), getattr(target("cpu"), kernel)
+        memories, kernel = memories.astype(self.dtype), getattr(target(), kernel)
+        prepared = self._prepared(memories.directions)
         out = np.empty((len(self), *shape), dtype or self.dtype)
 
         def run(rows):
-            norms, way = plain(self.inverse_norms[rows]), self._way_of(memories[0])
+            norms, way = plain(self.inverse_norms[rows]), self._way_of(prepared)
             kernel(self._block(rows), norms, memories, way, out[rows])
 
         for _ in in_blocks(run, *self._blocks(len(memories.offsets))):
             pass
         return out
+
+    def _summed(self, run, directions, passes=1):
+        """What a kernel returns, and its sums (n_clusters, n_features)."""
+        prepared, kernels = self._prepared(directions), target()
+
+        def of_block(rows):
+            norms, weights = plain(self.inverse_norms[rows]), plain(self.weights[rows])
+            sums = kernels.aligned_zeros(prepared.shape, float)
+            block = self._block(rows), norms, weights
+            return *run(rows, block, self._way_of(prepared), sums), sums
+
+        blocks = self._blocks(len(directions), passes, with_sums=True)
+        *found, sums = reduce(merged, in_blocks(of_block, *blocks))
+        return *found, self._of_clusters(sums, len(directions))
 
     def _dense(self, index):
         return np.array(self.values[index])
@@ -210,14 +202,16 @@ class UnitRows:
     def _block(self, rows):
         return plain(self.values[rows])
 
-    def _blocks(self, n_clusters, passes=1, sums=False):
+    def _blocks(self, n_clusters, passes=1, with_sums=False):
         return blocks_of(len(self), (n_clusters, self.n_features), passes)
 
-    def _way_of(self, directions):
-        return target("cpu").way_of(directions)
+    def _prepared(self, directions):
+        """The directions in the form that all blocks share."""
+        return target().padded_matrix(directions)
 
-    def _room_for_sums(self, way):
-        return np.zeros(way.directions.shape)
+    def _way_of(self, prepared):
+        """Room for one block."""
+        return target().way_of(prepared)
 
     def _of_clusters(self, sums, n_clusters):
         return np.ascontiguousarray(sums[:n_clusters, : self.n_features])
@@ -235,10 +229,10 @@ class SparseUnitRows(UnitRows):
         return self.values[index].toarray()
 
     def _block(self, rows):
-        return block_of(self.values, rows)
+        return sparse.block_of(self.values, rows)
 
-    def _blocks(self, n_clusters, passes=1, sums=False):
-        """As `blocks_of`, alike in their numbers of stored values."""
+    def _blocks(self, n_clusters, passes=1, with_sums=False):
+        """As `blocks_of`, alike in the number of stored values."""
         starts, n_rows = self.values.indptr, len(self)
         per_stored = passes * n_clusters * STORED_WORK
         per_row = passes * n_clusters * POSTERIOR_WORK
@@ -248,23 +242,20 @@ class SparseUnitRows(UnitRows):
 
         total = work(n_rows)
         parts = min(total // THREAD_WORK, MAX_PARTS)
-        if sums:
+        if with_sums:
             least = STORED_PER_FEATURE * self.n_features
             parts = min(parts, self.values.nnz // least)
         parts = max(parts, 1)
-        every = range(n_rows + 1)
-        borders = [
-            bisect_left(every, total * i // parts, key=work) for i in range(parts)
-        ]
-        borders = [*borders, n_rows]
-        blocks = [slice(*pair) for pair in zip(borders[:-1], borders[1:], strict=True)]
+        shares = [total * i // parts for i in range(parts)]
+        borders = [bisect_left(range(n_rows + 1), share, key=work) for share in shares]
+        blocks = [slice(*pair) for pair in pairwise([*borders, n_rows])]
         return blocks, parts > 1
 
-    def _way_of(self, directions):
-        return target("cpu").sparse_way_of(directions)
+    def _prepared(self, directions):
+        return target().transposed_matrix(directions)
 
-    def _room_for_sums(self, way):
-        return np.zeros(way.transposed.shape)
+    def _way_of(self, prepared):
+        return target().sparse_way_of(prepared)
 
     def _of_clusters(self, sums, n_clusters):
         return np.ascontiguousarray(sums[:, :n_clusters].T)
@@ -302,8 +293,8 @@ def distinct_unit_rows(X, weights):
     kept = weights > 0
     if not kept.all():
         X, weights = X[kept], weights[kept]
-    canonical = sparse_order if issparse(X) else canonical_order
-    order, is_first = canonical(X, weights)
+    kind = sparse if issparse(X) else distinct
+    order, is_first = kind.canonical_order(X, weights)
     starts = np.flatnonzero(is_first)
     weights = np.add.reduceat(weights[order], starts)
     X = X[order[starts]]
@@ -314,61 +305,18 @@ def distinct_unit_rows(X, weights):
 
 def _of_kind(X, weights):
     """Rows of X, with their inverse lengths."""
-    norms = np.empty(X.shape[0])
-    if not issparse(X):
-        for _ in in_blocks(
-            lambda rows: target("cpu").inverse_lengths(plain(X[rows]), norms[rows]),
-            *blocks_of(*X.shape[:1], (1, X.shape[1])),
-        ):
-            pass
-        return UnitRows(X, norms, weights)
-    target("cpu").sparse_inverse_lengths(block_of(X), norms)
-    return SparseUnitRows(X, norms, weights)
+    norms, kernels = np.empty(X.shape[0]), target()
+    if issparse(X):
+        X = sparse.plain_matrix(X)
+        kernels.sparse_inverse_lengths(sparse.block_of(X), norms)
+        return SparseUnitRows(X, norms, weights)
 
+    def run(rows):
+        kernels.inverse_lengths(plain(X[rows]), norms[rows])
 
-def block_of(X, rows=slice(None)):
-    """Some rows of a CSR matrix, for kernels."""
-    first, beyond, _ = rows.indices(X.shape[0])
-    starts = plain(X.indptr[first : beyond + 1], np.int64)
-    return NonZeros(plain(X.data), plain(X.indices), starts)
-
-
-def sparse_order(X, weights):
-    """As `canonical_order`, by a hash of the rows.
-
-    Different rows of one hash, which next to never exist, are sorted by what they have.
-    """
-    rows, kernels = block_of(X), target("cpu")
-    codes = np.empty(X.shape[0], np.uint64)
-    kernels.hash_rows(rows, codes)
-    order = np.lexsort((weights, codes))
-    codes = codes[order]
-    is_first = np.append(True, codes[1:] != codes[:-1])
-    differs = np.ones(len(order), bool)
-    kernels.differ_from_previous(rows, order, differs)
-    for start in np.unique(np.cumsum(is_first)[differs & ~is_first]) - 1:
-        first = np.flatnonzero(is_first)[start]
-        _sort_by_content(X, weights, order, is_first, first)
-    return order, is_first
-
-
-def _sort_by_content(X, weights, order, is_first, first):
-    """Sort the rows of one hash, the first of which is at a position of the order."""
-    beyond = first + 1
-    while beyond < len(order) and not is_first[beyond]:
-        beyond += 1
-
-    def content(row):
-        here = slice(X.indptr[row], X.indptr[row + 1])
-        stored = zip(X.indices[here].tolist(), X.data[here].tolist(), strict=True)
-        return [pair for pair in stored if pair[1] != 0]
-
-    keys = {row: content(row) for row in order[first:beyond].tolist()}
-    here = sorted(keys, key=lambda row: (keys[row], weights[row]))
-    order[first:beyond] = here
-    for position in range(first + 1, beyond):
-        before, row = here[position - first - 1], here[position - first]
-        is_first[position] = keys[before] != keys[row]
+    for _ in in_blocks(run, *blocks_of(len(X), (1, X.shape[1]))):
+        pass
+    return UnitRows(X, norms, weights)
 
 
 def relative(memories):
@@ -380,7 +328,7 @@ def relative(memories):
 
 def move(states, memories, n_steps, step_size, tolerance=-1.0):
     """Move unit rows, in place, until they rest; return how far the last step went."""
-    number, kernels = states.dtype.type, target("cpu")
+    number, kernels = states.dtype.type, target()
     memories = relative(memories)[0].astype(states.dtype)
     settings = memories, int(n_steps), number(step_size), number(tolerance)
     shift = np.zeros(len(states), states.dtype)

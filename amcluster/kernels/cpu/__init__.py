@@ -28,6 +28,7 @@ from .sparse import (
     hash_rows,
     sparse_inverse_lengths,
     sparse_way_of,
+    transposed_matrix,
 )
 from .sphere import (
     inverse_lengths,
@@ -40,8 +41,10 @@ from .sphere import (
     way_of,
 )
 from .sphere_dynamics import sphere_rest
+from .tiles import aligned_zeros, padded_matrix
 
 __all__ = [
+    "aligned_zeros",
     "differ_from_previous",
     "expectation",
     "hash_rows",
@@ -53,6 +56,7 @@ __all__ = [
     "metric_expectation",
     "metric_logits",
     "nearest",
+    "padded_matrix",
     "posterior",
     "potentials",
     "project",
@@ -81,5 +85,6 @@ __all__ = [
     "squared_error",
     "swap_costs",
     "trajectory",
+    "transposed_matrix",
     "way_of",
 ]

@@ -10,77 +10,102 @@ import numpy as np
 
 from ...kernels import NonZeros
 from ._jit import inner, kernel
-from .sphere import PRODUCTS, ROWS, SHARES, length_of
-from .tiles import LANES, aligned_zeros
-
-# So many directions are met at a time, with sums that stay in registers.
-WIDTH = 8
+from .sphere import FEW, PRODUCTS, ROWS, SHARES, length_of
+from .tiles import LANES, aligned_zeros, four, padded
 
 
 class OfNonZeros(NamedTuple):
     """Directions that meet sparse rows."""
 
-    transposed: np.ndarray  # (D, K) padded to a multiple of WIDTH
-    shares: np.ndarray  # (K,) float64, room for a number of each direction
+    transposed: np.ndarray  # (D, K) padded
+    products: np.ndarray  # (K,) room for the inner products of a row
+    shares: np.ndarray  # (K,) float64, room for what its shares are
     values: np.ndarray  # (1, K, LANES)
 
 
-def sparse_way_of(directions):
-    """Room for sparse rows that meet these directions."""
+def transposed_matrix(directions):
+    """The transpose (D, K), padded with zeros to a multiple of four directions."""
     n_clusters, n_features = directions.shape
-    width, dtype = -(-n_clusters // WIDTH) * WIDTH, directions.dtype
-    transposed = aligned_zeros((n_features, width), dtype)
-    transposed[:, :n_clusters] = directions.T
+    out = aligned_zeros((n_features, padded(n_clusters)), directions.dtype)
+    out[:, :n_clusters] = directions.T
+    return out
+
+
+def sparse_way_of(transposed):
+    """Room for sparse rows that meet directions, given by `transposed_matrix`."""
+    width, dtype = transposed.shape[1], transposed.dtype
     values = aligned_zeros((1, width, LANES), dtype)
-    return OfNonZeros(transposed, np.zeros(width), values)
-
-
-def products_of_non_zeros(rows, start, way):
-    """`write_products`, as OfNonZeros."""
-    transposed, values = way.transposed, way.values[0]
-    zero, n_rows = transposed.dtype.type(0.0), rows.starts.shape[0] - 1
-    for lane in range(LANES):
-        here, beyond = 0, 0
-        if start + lane < n_rows:
-            here, beyond = rows.starts[start + lane], rows.starts[start + lane + 1]
-        for k in range(0, transposed.shape[1], WIDTH):
-            s = zero, zero, zero, zero, zero, zero, zero, zero
-            for i in range(here, beyond):
-                s = plus_eight(s, rows.data[i], transposed[rows.indices[i]], k)
-            for n in range(WIDTH):
-                values[k + n, lane] = s[n]
+    products, shares = aligned_zeros((width,), dtype), aligned_zeros((width,), float)
+    return OfNonZeros(transposed, products, shares, values)
 
 
 @inner
-def plus_eight(totals, x, m, k):
-    """Eight totals, increased by the products of x and eight numbers from k on."""
-    a, b, c, d, e, f, g, h = totals
-    a, b, c, d = a + x * m[k], b + x * m[k + 1], c + x * m[k + 2], d + x * m[k + 3]
-    e, f, g = e + x * m[k + 4], f + x * m[k + 5], g + x * m[k + 6]
-    return a, b, c, d, e, f, g, h + x * m[k + 7]
+def feature(rows, i):
+    """The feature of a stored value.
+
+    It is without sign: numba lets other indices count from the end, which takes longer.
+    """
+    return np.uint64(rows.indices[np.uint64(i)])
+
+
+def products_of_non_zeros(rows, start, way):
+    """`write_products`, as OfNonZeros: four stored values of a row at a time."""
+    transposed, values, sums = way.transposed, way.values[0], way.products
+    zero, n_rows = transposed.dtype.type(0.0), rows.starts.shape[0] - 1
+    for lane in range(LANES):
+        here = rows.starts[min(start + lane, n_rows)]
+        beyond = rows.starts[min(start + lane + 1, n_rows)]
+        after_fours = beyond - (beyond - here) % 4
+        for k in range(sums.shape[0]):
+            sums[k] = zero
+        for i in range(here, after_fours, 4):
+            x, y, z, w = four(rows.data, i)
+            m, n = transposed[feature(rows, i)], transposed[feature(rows, i + 1)]
+            p, q = transposed[feature(rows, i + 2)], transposed[feature(rows, i + 3)]
+            for k in range(sums.shape[0]):
+                sums[k] += x * m[k] + y * n[k] + z * p[k] + w * q[k]
+        for i in range(after_fours, beyond):
+            x, m = rows.data[i], transposed[feature(rows, i)]
+            for k in range(sums.shape[0]):
+                sums[k] += x * m[k]
+        for k in range(sums.shape[0]):
+            values[k, lane] = sums[k]
 
 
 def shares_of_non_zeros(rows, start, way, sums):
     """`add_shares`, as OfNonZeros; the sums are transposed."""
     shares, n_rows = way.shares, rows.starts.shape[0] - 1
     for lane in range(min(LANES, n_rows - start)):
+        row, n_shares = start + lane, 0
         for k in range(shares.shape[0]):
             shares[k] = way.values[0, k, lane]
-        for i in range(rows.starts[start + lane], rows.starts[start + lane + 1]):
-            x, there = np.float64(rows.data[i]), sums[rows.indices[i]]
+            n_shares += shares[k] != 0.0
+        if n_shares * FEW <= shares.shape[0]:
             for k in range(shares.shape[0]):
-                there[k] += x * shares[k]
+                if shares[k] != 0.0:
+                    add_sparse(row, rows, shares[k], k, sums)
+        else:
+            for i in range(rows.starts[row], rows.starts[row + 1]):
+                x, there = np.float64(rows.data[i]), sums[feature(rows, i)]
+                for k in range(shares.shape[0]):
+                    there[k] += x * shares[k]
 
 
+@inner
 def add_sparse(row, rows, scale, k, sums):
     """`add_row` for sparse rows; the sums are transposed."""
     for i in range(rows.starts[row], rows.starts[row + 1]):
-        sums[rows.indices[i], k] += scale * rows.data[i]
+        sums[feature(rows, i), k] += scale * rows.data[i]
+
+
+def add_row_of_non_zeros(row, rows, scale, k, sums):
+    """`add_row` for sparse rows."""
+    add_sparse(row, rows, scale, k, sums)
 
 
 PRODUCTS[OfNonZeros] = products_of_non_zeros
 SHARES[OfNonZeros] = shares_of_non_zeros
-ROWS[NonZeros] = add_sparse
+ROWS[NonZeros] = add_row_of_non_zeros
 
 
 @kernel

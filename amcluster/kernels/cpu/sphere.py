@@ -20,8 +20,6 @@ from .tiles import (
     aligned_zeros,
     fill_tile,
     indices,
-    padded,
-    padded_matrix,
     product,
     store,
 )
@@ -29,6 +27,9 @@ from .tiles import (
 # Rows are read along their features, without copying them into tiles, if there are at
 # least MANY features or TIMES times as many as padded directions.
 MANY, TIMES = 64, 8
+
+# Rows are added to sums one by one if at most one in FEW of their shares is not 0.
+FEW = 5
 
 
 class InTiles(NamedTuple):
@@ -67,16 +68,14 @@ class Lanes(NamedTuple):
 
 
 def way_of(directions):
-    """Room for dense rows that meet these directions, read in the cheaper way."""
-    n_features = directions.shape[1]
-    directions = padded_matrix(directions)
-    n_clusters, dtype = len(directions), directions.dtype
+    """Room for dense rows that meet these directions, padded, in the cheaper way."""
+    (n_clusters, n_features), dtype = directions.shape, directions.dtype
     zeros = np.zeros(n_clusters, dtype)
     values, partial = aligned_zeros((2, 1, n_clusters, LANES), dtype)
     if n_features >= min(MANY, TIMES * n_clusters):
         chunk = aligned_zeros((1, LANES, LANES), dtype)
         return AlongFeatures(directions, zeros, chunk, partial, values)
-    tile = aligned_zeros((1, padded(n_features), LANES), dtype)
+    tile = aligned_zeros((1, n_features, LANES), dtype)
     return InTiles(directions, zeros, tile, values)
 
 
@@ -125,30 +124,26 @@ def shares_in_tiles(rows, start, way, sums):
 
 
 def products_along_features(rows, start, way):
-    """`write_products`, as AlongFeatures: four rows at a time with four directions.
+    """`write_products`, as AlongFeatures: two rows at a time with four directions.
 
-    The four rows are a quarter of a tile apart, so that each of the four streams reads
-    consecutive rows, which processors prefetch.
+    So their sums stay in registers, of which there are sixteen, and the directions in
+    the first-level cache. The two rows are half a tile apart, so that each of the two
+    streams reads consecutive rows, which processors prefetch.
     """
-    zero, last, apart = rows.dtype.type(0.0), rows.shape[0] - 1, LANES // 4
+    zero, last, apart = rows.dtype.type(0.0), rows.shape[0] - 1, LANES // 2
     directions, values = way.directions, way.values[0]
-    for lane in range(apart):
-        i0, i1 = start + lane, start + lane + apart
-        i2, i3 = i1 + apart, i1 + 2 * apart
-        r0, r1 = rows[i0 if i0 < last else last], rows[i1 if i1 < last else last]
-        r2, r3 = rows[i2 if i2 < last else last], rows[i3 if i3 < last else last]
-        for k in range(0, directions.shape[0], 4):
-            m0, m1 = directions[k], directions[k + 1]
-            m2, m3 = directions[k + 2], directions[k + 3]
-            s0 = s1 = s2 = s3 = zero, zero, zero, zero
+    for k in range(0, directions.shape[0], 4):
+        m0, m1 = directions[k], directions[k + 1]
+        m2, m3 = directions[k + 2], directions[k + 3]
+        for lane in range(apart):
+            i, other = start + lane, start + lane + apart
+            x, y = rows[i if i < last else last], rows[other if other < last else last]
+            s = t = zero, zero, zero, zero
             for j in range(rows.shape[1]):
                 m = m0[j], m1[j], m2[j], m3[j]
-                s0, s1 = plus_four(s0, r0[j], m), plus_four(s1, r1[j], m)
-                s2, s3 = plus_four(s2, r2[j], m), plus_four(s3, r3[j], m)
+                s, t = plus_four(s, x[j], m), plus_four(t, y[j], m)
             for i in range(4):
-                out = values[k + i]
-                out[lane], out[lane + apart] = s0[i], s1[i]
-                out[lane + 2 * apart], out[lane + 3 * apart] = s2[i], s3[i]
+                values[k + i, lane], values[k + i, lane + apart] = s[i], t[i]
 
 
 @inner
@@ -159,7 +154,23 @@ def plus_four(totals, x, m):
 
 
 def shares_along_features(rows, start, way, sums):
-    """`add_shares`, as AlongFeatures: features take the place of lanes."""
+    """`add_shares`, as AlongFeatures."""
+    n_shares, shares = 0, way.values[0]
+    for k in range(shares.shape[0]):
+        for lane in range(LANES):
+            n_shares += shares[k, lane] != 0.0
+    if n_shares * FEW <= LANES * shares.shape[0]:
+        for lane in range(min(LANES, rows.shape[0] - start)):
+            for k in range(shares.shape[0]):
+                if shares[k, lane] != 0.0:
+                    add_dense(start + lane, rows, np.float64(shares[k, lane]), k, sums)
+    else:
+        add_chunks(rows, start, way, sums)
+
+
+@inner
+def add_chunks(rows, start, way, sums):
+    """Add all shares of a tile of rows; features take the place of lanes."""
     last, chunk = rows.shape[0] - 1, way.chunk[0]
     for first in range(0, rows.shape[1], LANES):
         width = min(LANES, rows.shape[1] - first)
@@ -175,6 +186,7 @@ def shares_along_features(rows, start, way, sums):
                 there[first + j] += partial[j]
 
 
+@inner
 def add_dense(row, rows, scale, k, sums):
     """`add_row` for dense rows."""
     values, there = rows[row], sums[k]
@@ -182,30 +194,31 @@ def add_dense(row, rows, scale, k, sums):
         there[j] += scale * values[j]
 
 
+def add_row_of_table(row, rows, scale, k, sums):
+    """`add_row` for dense rows."""
+    add_dense(row, rows, scale, k, sums)
+
+
 # `sparse` adds its own.
 PRODUCTS = {InTiles: products_in_tiles, AlongFeatures: products_along_features}
 SHARES = {InTiles: shares_in_tiles, AlongFeatures: shares_along_features}
-ROWS = {None: add_dense}
-
-
-def room_for_sums(way):
-    """Sums over rows, for kernels that meet rows this way (K, D)."""
-    return aligned_zeros(way.directions.shape, float)
+ROWS = {None: add_row_of_table}
 
 
 @kernel
 def length_of(values):
     """The length of a vector; no square is beyond the range of float64."""
-    total, largest = 0.0, 0.0
+    total = 0.0
     for j in range(values.shape[0]):
         x = np.float64(values[j])
         total += x * x
-        largest = abs(x) if abs(x) > largest else largest
-    if 1e-280 < total < 1e300 or largest == 0.0:
+    if 1e-280 < total < 1e300:
         return math.sqrt(total)
-    total = 0.0
+    largest, total = 0.0, 0.0
     for j in range(values.shape[0]):
-        x = values[j] / largest
+        largest = abs(values[j]) if abs(values[j]) > largest else largest
+    for j in range(values.shape[0]):
+        x = values[j] / largest if largest > 0.0 else 0.0
         total += x * x
     return largest * math.sqrt(total)
 
@@ -323,10 +336,18 @@ def sphere_evidence_tiles(rows, inverse_norms, memories, way, lanes, out):
             out[start + lane] = lanes.largest[0, lane]
 
 
+@part
+def negligible(values):
+    """A posterior that counts as 0 in sums, which are rounded by far more than that."""
+    return values.dtype.type(2.0**-35 if values.itemsize == 4 else 2.0**-64)
+
+
 def sphere_expectation(rows, inverse_norms, weights, memories, way, sums):
     """Add w p x / |x| to the sums over rows, with the posterior p.
 
-    Returns the weighted sum of the log evidence, and those of p (K,).
+    Posteriors that are `negligible` are left out, so that rows that belong to few
+    directions take little time. Returns the weighted sum of the log evidence, and those
+    of p (K,).
     """
     counts = np.zeros(len(memories.offsets))
     lanes = Lanes.empty(way.values.dtype)
@@ -339,6 +360,7 @@ def sphere_expect(rows, inverse_norms, weights, memories, way, lanes, counts, su
     """Add to the sums; return the sum of w log evidence."""
     n_clusters, evidence = memories.offsets.shape[0], 0.0
     values, largest, w = way.values[0], lanes.largest[0], lanes.weight
+    least = negligible(values)
     for start in range(0, inverse_norms.shape[0], LANES):
         write_logits(rows, inverse_norms, weights, start, memories, way, lanes)
         to_posteriors(way.values, n_clusters, lanes.largest, lanes.total[0])
@@ -349,7 +371,7 @@ def sphere_expect(rows, inverse_norms, weights, memories, way, lanes, counts, su
             for lane in range(LANES):
                 share = w[lane] * p[lane]
                 count += share
-                p[lane] = share * lanes.scale[lane]
+                p[lane] = share * lanes.scale[lane] if p[lane] > least else 0.0
             counts[k] += count
         add_shares(rows, start, way, sums)
     return evidence

@@ -48,25 +48,16 @@ def sphere_rest(rows, memories, n_steps, step_size, tolerance, out, shift):
     step, divided by step_size, is at most `tolerance`; that is written into shift.
     """
     directions = padded_matrix(memories.directions)
-    transposed, here = np.ascontiguousarray(directions.T), Room.empty(directions)
-    settings = memories, directions, transposed, n_steps, step_size, tolerance
-    sphere_settle(rows, *settings, here, out, shift)
+    here = Room.empty(directions)
+    network = directions, np.ascontiguousarray(directions.T)
+    settings = n_steps, step_size, tolerance
+    sphere_settle(rows, memories, network, settings, here, out, shift)
 
 
 @kernel
-def sphere_settle(
-    rows,
-    memories,
-    directions,
-    transposed,
-    n_steps,
-    step_size,
-    tolerance,
-    here,
-    out,
-    shift,
-):
+def sphere_settle(rows, memories, network, settings, here, out, shift):
     """`sphere_rest`, tile by tile."""
+    (directions, transposed), (n_steps, step_size, tolerance) = network, settings
     state, n_rows, n_clusters = here.state, rows.shape[0], memories.offsets.shape[0]
     for start in range(0, n_rows, LANES):
         fill_tile(rows, start, n_rows - 1, state[0])
