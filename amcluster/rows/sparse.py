@@ -1,5 +1,7 @@
 """CSR matrices: blocks of their rows for kernels, and an order of their own."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from ..kernels import NonZeros, plain, target
@@ -64,7 +66,5 @@ def _sort_by_content(X, weights, order, is_first):
 
     keys = {row: (content(row), weights[row]) for row in order.tolist()}
     order[:] = sorted(keys, key=keys.get)
-    is_first[1:] = [
-        keys[row][0] != keys[before][0]
-        for before, row in zip(order[:-1], order[1:], strict=True)
-    ]
+    rows = pairwise(order.tolist())
+    is_first[1:] = [keys[row][0] != keys[before][0] for before, row in rows]

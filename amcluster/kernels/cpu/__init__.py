@@ -31,17 +31,16 @@ from .sparse import (
     transposed_matrix,
 )
 from .sphere import (
-    inverse_lengths,
     sphere_assignment,
     sphere_evidence,
     sphere_expectation,
     sphere_label,
     sphere_logits,
     sphere_posterior,
-    way_of,
 )
 from .sphere_dynamics import sphere_rest
 from .tiles import aligned_zeros, padded_matrix
+from .ways import inverse_lengths, way_of
 
 __all__ = [
     "aligned_zeros",

@@ -10,8 +10,8 @@ import numpy as np
 
 from ...kernels import NonZeros
 from ._jit import inner, kernel
-from .sphere import FEW, PRODUCTS, ROWS, SHARES, length_of
 from .tiles import LANES, aligned_zeros, four, padded
+from .ways import FEW, PRODUCTS, ROWS, SHARES, length_of
 
 
 class OfNonZeros(NamedTuple):
