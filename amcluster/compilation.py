@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import get_tags
 
-from ._typing import Floats
 from .clusterers.clam import CLAMClusterer
 from .clusterers.crp import CRPAssociativeClusterer
 from .clusterers.elbo import CLAMELBOClusterer
@@ -123,8 +123,8 @@ def compile(
     for number, (name, variants, dtype) in enumerate(steps):
         tell(number, f"; now {name}, {dtype}")
         for model in variants:
-            missing = get_tags(model).input_tags.allow_nan
-            for X in tables(dtype, missing):
+            taken = get_tags(model).input_tags
+            for X in tables(dtype, taken.allow_nan, taken.sparse):
                 use(clone(model), X)
     tell(len(steps), "", end="\n")
 
@@ -157,19 +157,25 @@ def _dtype_name(dtype: Any) -> str:
         return dtype
 
 
-def tables(dtype: str, missing: bool) -> Iterator[Floats]:
-    """Two groups of rows, in shapes that kernels meet in different ways."""
+def tables(dtype: str, missing: bool, is_sparse: bool = False) -> Iterator[Any]:
+    """Two groups of rows, in shapes and kinds that kernels meet in different ways."""
     order: Literal["C", "F"]
     for n_features, order in ((2, "C"), (8, "C"), (8, "F"), (40, "C")):
         X = np.random.default_rng(0).normal(size=(24, n_features))
         X[::2] += 9
         yield X.astype(dtype, order)
+        if is_sparse and (n_features, order) == (8, "C"):
+            for width in (np.int32, np.int64):
+                matrix = sparse.csr_matrix(X.astype(dtype))
+                matrix.indices = matrix.indices.astype(width)
+                matrix.indptr = matrix.indptr.astype(width)
+                yield matrix
         X[1::3, 0] = np.nan
         if missing:
             yield X.astype(dtype, order)
 
 
-def use(model: BaseEstimator, X: Floats) -> None:
+def use(model: BaseEstimator, X: Any) -> None:
     """Fit a model to rows and to a batch, and ask it for all that it can tell."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.sparse import issparse
 
 import amcluster
 from amcluster import AssociativeImputer, compilation
@@ -130,6 +131,14 @@ def test_progress(used, capsys):
     assert last.startswith("Compiled 4 of 4, ")
     amcluster.compile(["float64"], verbose=False)
     assert not capsys.readouterr().out
+
+
+def test_tables_for_estimators_that_take_sparse_ones():
+    found = list(compilation.tables("float32", False, is_sparse=True))
+    matrices = [X for X in found if issparse(X)]
+    assert [X.indices.dtype.name for X in matrices] == ["int32", "int64"]
+    assert {X.dtype.name for X in found} == {"float32"}
+    assert not any(map(issparse, compilation.tables("float32", True)))
 
 
 @pytest.mark.parametrize(

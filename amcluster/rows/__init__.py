@@ -17,5 +17,8 @@ what every kind has. A new kind, of sparse rows or of rows on many machines, tak
    `free_energy_of` in `amcluster.learning.kinds`, and an entry in `DISTANCES` of
    `amcluster.clusterers.answers`. What has none refuses such rows.
 
+Rows on the sphere, dense or sparse, meet memories of another form: `sphere` has both
+kinds, and what they say of themselves.
+
 ``has_missing`` is for kernels, which are told whether to look for NaN.
 """
