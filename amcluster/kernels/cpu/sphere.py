@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._jit import inner, inner_lanewise, kernel, part
-from .reduce import largest_logit, to_posteriors
+from .reduce import largest_logit, resolution, to_posteriors
 from .tiles import LANES, aligned_zeros, indices, store
 from .ways import add_row, add_shares, write_products
 
@@ -189,6 +189,25 @@ def sphere_assignment(rows, inverse_norms, weights, way, n_clusters, sums, label
     return evidence, counts, n_changed
 
 
+@inner_lanewise
+def largest_product(values, n_clusters, lanes):
+    """Write the index of the largest product of each lane of a tile.
+
+    Of two that differ by no more than rounding the first counts: their cosines count as
+    equal as logits do.
+    """
+    largest, margin, best = lanes.largest[0], lanes.total[0], lanes.best
+    for lane in range(LANES):
+        margin[lane] = -resolution(values) / lanes.scale[lane]
+        largest[lane], best[lane] = values[0, lane], 0
+    for k in range(1, n_clusters):
+        index, products = best.dtype.type(k), values[k]
+        for lane in range(LANES):
+            above = products[lane] > largest[lane] + margin[lane]
+            largest[lane] = products[lane] if above else largest[lane]
+            best[lane] = index if above else best[lane]
+
+
 @kernel
 def sphere_assign(rows, inverse_norms, weights, way, lanes, counts, sums, labels):
     """Add to the sums; return that of w times the largest cosine, and the changes."""
@@ -197,13 +216,12 @@ def sphere_assign(rows, inverse_norms, weights, way, lanes, counts, sums, labels
     for start in range(0, n_rows, LANES):
         read(inverse_norms, weights, start, lanes)
         write_products(rows, start, way)
-        to_cosines(values, lanes.scale)
-        largest_logit(values, counts.shape[0], lanes.largest[0], lanes.best)
+        largest_product(values, counts.shape[0], lanes)
         for lane in range(min(n_rows - start, LANES)):
             i, k, w = start + lane, lanes.best[lane], lanes.weight[lane]
             n_changed += labels[i] != k
             labels[i] = k
             counts[k] += w
-            evidence += w * values[k, lane]
+            evidence += w * lanes.scale[lane] * values[k, lane]
             add_row(i, rows, w * lanes.scale[lane], k, sums)
     return evidence, n_changed
