@@ -40,12 +40,12 @@ def canonical_order(X, weights):
     """
     rows, kernels = block_of(X), target()
     codes = np.empty(X.shape[0], np.uint64)
-    kernels.hash_rows(rows, codes)
+    kernels.sparse_hash(rows, codes)
     order = np.lexsort((weights, codes))
     codes = codes[order]
     has_other_code = np.append(True, codes[1:] != codes[:-1])
     is_first = np.ones(len(order), bool)
-    kernels.differ_from_previous(rows, order, is_first)
+    kernels.sparse_differences(rows, order, is_first)
     collides = is_first & ~has_other_code
     if collides.any():
         starts = np.append(np.flatnonzero(has_other_code), len(order))

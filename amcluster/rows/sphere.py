@@ -188,7 +188,7 @@ class UnitRows:
 
         def of_block(rows):
             norms, weights = plain(self.inverse_norms[rows]), plain(self.weights[rows])
-            sums = kernels.aligned_zeros(prepared.shape, float)
+            sums = kernels.sphere_sums(prepared)
             block = self._block(rows), norms, weights
             return *run(rows, block, self._way_of(prepared), sums), sums
 
@@ -207,11 +207,11 @@ class UnitRows:
 
     def _prepared(self, directions):
         """The directions in the form that all blocks share."""
-        return target().padded_matrix(directions)
+        return target().sphere_directions(directions)
 
     def _way_of(self, prepared):
         """Room for one block."""
-        return target().way_of(prepared)
+        return target().sphere_way_of(prepared)
 
     def _of_clusters(self, sums, n_clusters):
         return np.ascontiguousarray(sums[:n_clusters, : self.n_features])
@@ -252,7 +252,7 @@ class SparseUnitRows(UnitRows):
         return blocks, parts > 1
 
     def _prepared(self, directions):
-        return target().transposed_matrix(directions)
+        return target().sparse_directions(directions)
 
     def _way_of(self, prepared):
         return target().sparse_way_of(prepared)
@@ -312,7 +312,7 @@ def _of_kind(X, weights):
         return SparseUnitRows(X, norms, weights)
 
     def run(rows):
-        kernels.inverse_lengths(plain(X[rows]), norms[rows])
+        kernels.sphere_inverse_lengths(plain(X[rows]), norms[rows])
 
     for _ in in_blocks(run, *blocks_of(len(X), (1, X.shape[1]))):
         pass

@@ -68,9 +68,9 @@ class SphereCase:
         """The directions in the form that kernels share, and room to meet them."""
         kernels, directions = target(), self.memories.directions
         if self.kind == "dense":
-            prepared = kernels.padded_matrix(directions)
-            return prepared, kernels.way_of(prepared)
-        prepared = kernels.transposed_matrix(directions)
+            prepared = kernels.sphere_directions(directions)
+            return prepared, kernels.sphere_way_of(prepared)
+        prepared = kernels.sparse_directions(directions)
         return prepared, kernels.sparse_way_of(prepared)
 
     def of_clusters(self, sums):

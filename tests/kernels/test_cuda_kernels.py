@@ -16,6 +16,8 @@ from .cases import Case, hidden_features, with_holes
 
 # More tiles than the simulator has blocks, the last with lanes left over.
 MANY = 3 * tiles.LANES + 1
+# How the names of kernels begin that only the CPU has.
+ONLY_CPU = "shaped_", "sphere_", "sparse_"
 # Rows and columns of a result, and length of the sum: less and more than a thread, a
 # block and what is shared at a time take.
 SIZES = [
@@ -147,9 +149,9 @@ def test_results_may_be_on_the_device(many):
 
 
 def test_both_targets_have_the_same_kernels():
-    """But for the one that seats rows one after the other, and those in shapes.
+    """But for the one that seats rows one after the other, in shapes and on the sphere.
 
     A GPU refuses memories with roots: see tests/execution/test_device.py.
     """
-    shared = {name for name in target("cpu").__all__ if not name.startswith("shaped_")}
+    shared = {name for name in target("cpu").__all__ if not name.startswith(ONLY_CPU)}
     assert shared - {"seat"} <= set(target("cuda").__all__)

@@ -21,7 +21,7 @@ def rows_of(X, index_dtype=np.int32):
 
 def hashes(rows):
     out = np.empty(len(rows.starts) - 1, np.uint64)
-    kernels.hash_rows(rows, out)
+    kernels.sparse_hash(rows, out)
     return out
 
 
@@ -57,7 +57,7 @@ def test_stored_zeros_are_absent():
     assert a == b != c
     assert d == e != c
     differs = np.ones(5, bool)
-    kernels.differ_from_previous(rows, np.arange(5), differs)
+    kernels.sparse_differences(rows, np.arange(5), differs)
     np.testing.assert_array_equal(differs, [True, False, True, True, False])
 
 
@@ -68,6 +68,6 @@ def test_differ_from_previous(dtype, index_dtype):
     X = rng.integers(0, 2, (200, 3)).astype(dtype)
     order = rng.permutation(200)
     differs = np.ones(200, bool)
-    kernels.differ_from_previous(rows_of(X, index_dtype), order, differs)
+    kernels.sparse_differences(rows_of(X, index_dtype), order, differs)
     expected = (X[order][1:] != X[order][:-1]).any(axis=1)
     np.testing.assert_array_equal(differs[1:], expected)

@@ -140,7 +140,7 @@ def test_inverse_lengths(dtype):
     large, small = float(np.finfo(dtype).max) / 4, float(np.finfo(dtype).tiny) * 16
     X = np.array([[3, 4], [0, 0], [large, large], [small, 0], [0, -1]], dtype)
     out = np.empty(5)
-    kernels.inverse_lengths(X, out)
+    kernels.sphere_inverse_lengths(X, out)
     expected = [0.2, np.inf, 1 / np.hypot(X[2, 0], X[2, 1].astype(float)), 1 / small, 1]
     np.testing.assert_allclose(out, expected, rtol=1e-12)
 

@@ -207,13 +207,13 @@ def test_different_rows_of_one_hash_are_told_apart(monkeypatch):
     rng = np.random.default_rng(0)
     X, weights = rng.integers(0, 2, (60, 3)) * 1.0, rng.uniform(0.1, 1, 60)
     expected = distinct_unit_rows(csr_matrix(X), weights)
-    hash_rows = kernels_of().hash_rows
+    sparse_hash = kernels_of().sparse_hash
 
     def poor(rows, out):
-        hash_rows(rows, out)
+        sparse_hash(rows, out)
         out %= 2
 
-    monkeypatch.setattr(kernels_of(), "hash_rows", poor)
+    monkeypatch.setattr(kernels_of(), "sparse_hash", poor)
     found = [
         distinct_unit_rows(csr_matrix(X[order]), weights[order])
         for order in (np.arange(60), rng.permutation(60))

@@ -24,11 +24,11 @@ from .slices import (
     shaped_expectation,
 )
 from .sparse import (
-    differ_from_previous,
-    hash_rows,
+    sparse_differences,
+    sparse_directions,
+    sparse_hash,
     sparse_inverse_lengths,
     sparse_way_of,
-    transposed_matrix,
 )
 from .sphere import (
     sphere_assignment,
@@ -39,15 +39,15 @@ from .sphere import (
     sphere_posterior,
 )
 from .sphere_dynamics import sphere_rest
-from .tiles import aligned_zeros, padded_matrix
-from .ways import inverse_lengths, way_of
+from .ways import (
+    sphere_directions,
+    sphere_inverse_lengths,
+    sphere_sums,
+    sphere_way_of,
+)
 
 __all__ = [
-    "aligned_zeros",
-    "differ_from_previous",
     "expectation",
-    "hash_rows",
-    "inverse_lengths",
     "label",
     "log_evidence",
     "logits",
@@ -55,7 +55,6 @@ __all__ = [
     "metric_expectation",
     "metric_logits",
     "nearest",
-    "padded_matrix",
     "posterior",
     "potentials",
     "project",
@@ -72,18 +71,23 @@ __all__ = [
     "shaped_seen_expectation",
     "shaped_seen_logits",
     "shaped_trajectory",
+    "sparse_differences",
+    "sparse_directions",
+    "sparse_hash",
     "sparse_inverse_lengths",
     "sparse_way_of",
     "sphere_assignment",
+    "sphere_directions",
     "sphere_evidence",
     "sphere_expectation",
+    "sphere_inverse_lengths",
     "sphere_label",
     "sphere_logits",
     "sphere_posterior",
     "sphere_rest",
+    "sphere_sums",
+    "sphere_way_of",
     "squared_error",
     "swap_costs",
     "trajectory",
-    "transposed_matrix",
-    "way_of",
 ]

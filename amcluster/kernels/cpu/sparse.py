@@ -23,7 +23,7 @@ class OfNonZeros(NamedTuple):
     values: np.ndarray  # (1, K, LANES)
 
 
-def transposed_matrix(directions):
+def sparse_directions(directions):
     """The transpose (D, K), padded with zeros to a multiple of four directions."""
     n_clusters, n_features = directions.shape
     out = aligned_zeros((n_features, padded(n_clusters)), directions.dtype)
@@ -32,7 +32,7 @@ def transposed_matrix(directions):
 
 
 def sparse_way_of(transposed):
-    """Room for sparse rows that meet directions, given by `transposed_matrix`."""
+    """Room for sparse rows that meet directions, given by `sparse_directions`."""
     width, dtype = transposed.shape[1], transposed.dtype
     values = aligned_zeros((1, width, LANES), dtype)
     products, shares = aligned_zeros((width,), dtype), aligned_zeros((width,), float)
@@ -116,7 +116,7 @@ def sparse_inverse_lengths(rows, out):
 
 
 @kernel
-def hash_rows(rows, out):
+def sparse_hash(rows, out):
     """Write a hash of the values and features of each row into out (n_rows,) uint64.
 
     Equal rows have equal hashes, also where zeros are stored in one of them.
@@ -144,7 +144,7 @@ def mixed(x):
 
 
 @kernel
-def differ_from_previous(rows, order, out):
+def sparse_differences(rows, order, out):
     """Write whether a row differs from the one before, along an order, into out."""
     for n in range(1, order.shape[0]):
         out[n] = differ(rows, order[n - 1], order[n])

@@ -11,7 +11,7 @@ import numpy as np
 from numba.extending import overload
 
 from ._jit import OPTIONS, inner, kernel
-from .tiles import LANES, add_products, aligned_zeros, fill_tile, product
+from .tiles import LANES, add_products, aligned_zeros, fill_tile, padded_matrix, product
 
 # Rows are read along their features, without copying them into tiles, if there are at
 # least MANY features or TIMES times as many as padded directions.
@@ -40,7 +40,17 @@ class AlongFeatures(NamedTuple):
     values: np.ndarray  # (1, K, LANES)
 
 
-def way_of(directions):
+def sphere_directions(directions):
+    """The directions in the form that blocks of rows share: padded."""
+    return padded_matrix(directions)
+
+
+def sphere_sums(directions):
+    """Sums over rows that meet such directions, of the same shape."""
+    return aligned_zeros(directions.shape, float)
+
+
+def sphere_way_of(directions):
     """Room for dense rows that meet these directions, padded, in the cheaper way."""
     (n_clusters, n_features), dtype = directions.shape, directions.dtype
     zeros = np.zeros(n_clusters, dtype)
@@ -197,7 +207,7 @@ def length_of(values):
 
 
 @kernel
-def inverse_lengths(rows, out):
+def sphere_inverse_lengths(rows, out):
     """Write 1 / |x| into out (n_rows,) float64, infinity for rows of zeros."""
     for i in range(rows.shape[0]):
         out[i] = 1.0 / length_of(rows[i])
