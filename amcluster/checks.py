@@ -55,15 +55,16 @@ def check_choice(value, name, choices):
 
 def check_sample_weight(sample_weight, X):
     """Sample weights as a float64 array of shape (n_samples,); ones for None."""
+    n_samples = X.shape[0]
     if sample_weight is None:
-        return np.ones(len(X))
+        return np.ones(n_samples)
     weights = np.asarray(sample_weight, dtype=np.float64)
     if weights.ndim == 0:
-        weights = np.full(len(X), weights)
-    if weights.shape != (len(X),):
+        weights = np.full(n_samples, weights)
+    if weights.shape != (n_samples,):
         raise ValueError(
-            f"sample_weight has shape {weights.shape}, expected ({len(X)},): one weight"
-            " for each row of X."
+            f"sample_weight has shape {weights.shape}, expected ({n_samples},): one"
+            " weight for each row of X."
         )
     bad = weights[~(np.isfinite(weights) & (weights >= 0))]
     if len(bad):

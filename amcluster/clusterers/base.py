@@ -2,25 +2,16 @@
 
 import math
 import warnings
-from abc import ABCMeta, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, NamedTuple, Self
+from abc import abstractmethod
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    ClusterMixin,
-)
 from sklearn.utils import Tags
 from sklearn.utils.validation import validate_data
 
-from .._typing import Floats, Ints
+from .._typing import Floats
 from ..checks import (
     check_fits,
-    check_sample_weight,
     check_seen,
     check_spread,
     check_state,
@@ -29,7 +20,6 @@ from ..checks import (
 )
 from ..energies import Gaussian
 from ..execution.select import device_named
-from ..execution.threads import blas_in_one_thread
 from ..kernels import Memories
 from ..network import Network
 from ..rows.distinct import distinct_rows
@@ -37,54 +27,19 @@ from ..rows.kinds import as_one_kind
 from ..rows.weighted import WeightedRows
 from ..spaces.metric import LearnedMetric
 from .answers import AnswersMixin
-from .callbacks import CallbackSupportMixin, Task, with_callbacks
+from .callbacks import Task
+from .fitting import Learned, MemoryClusterer
 
 # Rows in float32 are learned from in float64 if the rounding of squared distances,
 # epsilon times the total variance, may be more than this part of that about memories.
 RESOLUTION = 0.01
 
 
-class Learned(NamedTuple):
-    """What learning hands to fit."""
+class AssociativeClusterer(AnswersMixin, MemoryClusterer):
+    """Base of the clusterers whose memories are points, at distances from rows."""
 
-    attributes: dict  # cluster_centers_, weights_, beta_ and more
-    history: np.ndarray  # the objective, one value an iteration
-
-
-class AssociativeClusterer(
-    AnswersMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    ClusterMixin,
-    CallbackSupportMixin,
-    BaseEstimator,
-    metaclass=ABCMeta,
-):
-    """Base of the clusterers whose model is an associative memory.
-
-    A subclass checks its parameters and learns memories from rows. A fit is a
-    transaction: it is computed first and kept last, and what an earlier one left stays
-    if it fails.
-    """
-
-    # What a fit leaves.
-    cluster_centers_: Floats
-    weights_: Floats
     beta_: float | Floats
-    labels_: Ints
     inertia_: float
-    history_: Floats
-    objective_: float
-    n_iter_: int
-    n_features_in_: int
-    feature_names_in_: NDArray[np.object_]
-
-    @abstractmethod
-    def _check_parameters(self) -> None:
-        """Raise for a parameter that cannot be."""
-
-    @abstractmethod
-    def _n_starts(self) -> int | None:
-        """How often `_learn` begins anew."""
 
     @abstractmethod
     def _learn(
@@ -99,46 +54,6 @@ class AssociativeClusterer(
         Each start is a subtask.
         """
 
-    def fit(
-        self, X: ArrayLike, y: None = None, sample_weight: ArrayLike | None = None
-    ) -> Self:
-        """Learn the memories.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Training data; float32 stays float32, all else becomes float64.
-        y : None
-            Ignored.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each row; a weight of 3 is the same as three copies of the row.
-            None: all rows weigh 1.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If a parameter, X or sample_weight is not valid. What an earlier fit left is
-            kept.
-        """
-        with earlier_fit_kept(self), blas_in_one_thread:
-            self._check_parameters()
-            _forget_fit(self)
-            self._fit(X, y, sample_weight)
-        return self
-
-    @with_callbacks
-    def _fit(self, X: Any, y: None, sample_weight: ArrayLike | None) -> None:
-        X = self._validated(X)
-        weights = check_sample_weight(sample_weight, X)
-        task = Task.root(self, X, y, sample_weight, max_subtasks=self._n_starts())
-        self._fit_rows(X, weights, task)
-        task.end({})
-
     def _fit_rows(self, X: Floats, weights: Floats, task: Task) -> None:
         check_fits(self.beta, "beta", X.dtype)
         check_seen(X, weights, getattr(self, "feature_names_in_", None))
@@ -151,10 +66,7 @@ class AssociativeClusterer(
             unknown = sharpness(rows, learned.attributes) * np.finfo(X.dtype).eps
             if unknown > RESOLUTION:
                 learned = self._learned_in_float64(X, weights, learned, task)
-        self.__dict__.update(learned.attributes)
-        self.history_ = np.asarray(learned.history)
-        self.objective_ = float(self.history_[-1])
-        self.n_iter_ = len(self.history_)
+        self._keep(learned)
         self._set_labels(X, weights, device)
         more = len(rows.values) > len(self.cluster_centers_)
         if X.dtype == np.float32 and more and rows.total_variance > 0:
@@ -235,10 +147,6 @@ class AssociativeClusterer(
     @metric_.setter
     def metric_(self, matrix: Floats) -> None:
         self._metric_ = tuple(LearnedMetric.of_matrix(matrix))
-
-    @property
-    def _n_features_out(self) -> int:
-        return len(self.cluster_centers_)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -327,10 +235,6 @@ class AssociativeClusterer(
         """Where those coordinates are 0, so that they keep float32's precision."""
         return np.ascontiguousarray(self.weights_) @ self.cluster_centers_
 
-    def _report(self, start: int, iteration: int, what: str) -> None:
-        if self.verbose:
-            print(f"Start {start + 1}, iteration {iteration}: {what}")
-
 
 def sharpness(rows: WeightedRows, attributes: dict[str, Any]) -> float:
     """The variance of rows in units of that about their memories.
@@ -370,20 +274,3 @@ def fitted_attributes(
         "weights_": np.maximum(weights, least).astype(offset.dtype, copy=False),
         "beta_": float(beta),
     }
-
-
-def _forget_fit(estimator: BaseEstimator) -> None:
-    for name in [name for name in vars(estimator) if name.endswith("_")]:
-        delattr(estimator, name)
-
-
-@contextmanager
-def earlier_fit_kept(estimator: BaseEstimator) -> Iterator[None]:
-    """Undo what a fit has set if it does not come to its end."""
-    before = vars(estimator).copy()
-    try:
-        yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise

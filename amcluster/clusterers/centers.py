@@ -2,6 +2,7 @@
 
 import warnings
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -12,17 +13,16 @@ from ..checks import check_choice, check_number, moderate, shown
 from ..learning.seeding import Partition, partition_rows, random_rows, seed
 from ..rows.weighted import WeightedRows
 from .base import AssociativeClusterer
+from .fitting import MemoryClusterer
 
 INITS = ("k-means++", "random")
 
 
-class SeededClusterer(AssociativeClusterer):
-    """Base of clusterers with parameters n_clusters, beta, weights, init and n_init."""
+class SeededBase(MemoryClusterer):
+    """Parameters n_clusters, weights, init, n_init, max_iter, tol and verbose."""
 
     def _check_parameters(self) -> None:
         check_number(self.n_clusters, "n_clusters", Integral, min_val=1)
-        if not is_word(self.beta, "auto"):
-            check_number(self.beta, "beta", min_val=0, include_boundaries="neither")
         check_choice(self.weights, "weights", ("uniform", "learned"))
         if isinstance(self.init, str):
             check_choice(self.init, "init", INITS)
@@ -32,10 +32,11 @@ class SeededClusterer(AssociativeClusterer):
         check_number(self.tol, "tol", min_val=0)
         check_number(self.verbose, "verbose", Integral, min_val=0)
 
-    def _check_rows(self, X: Floats) -> None:
-        if self.n_clusters > len(X):
+    def _check_rows(self, X: Any) -> None:
+        n_samples = X.shape[0]
+        if self.n_clusters > n_samples:
             raise ValueError(
-                f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}."
+                f"n_samples={n_samples} should be >= n_clusters={self.n_clusters}."
             )
 
     def _n_starts(self) -> int:
@@ -51,6 +52,37 @@ class SeededClusterer(AssociativeClusterer):
             )
         return 1
 
+    def _in_range(self, weights: Floats) -> Floats:
+        # The model has only what a row weighs beside the others.
+        return moderate(weights)
+
+    def _given_centers(self, X: Any, random_state: np.random.RandomState) -> Floats:
+        """The array that `init` is or returns, checked."""
+        init = self.init
+        if callable(init):
+            init = init(X, self.n_clusters, random_state=random_state)
+        if np.ndim(init) != 2:
+            raise ValueError(
+                f"init == {shown(init)}, must be one of {INITS}, a callable or an array"
+                " of shape (n_clusters, n_features)."
+            )
+        centers = check_array(init, dtype=X.dtype, input_name="init")
+        if centers.shape != (self.n_clusters, X.shape[1]):
+            raise ValueError(
+                f"init has shape {centers.shape}, must be"
+                f" ({self.n_clusters}, {X.shape[1]}): (n_clusters, n_features)."
+            )
+        return centers
+
+
+class SeededClusterer(SeededBase, AssociativeClusterer):
+    """Base of clusterers that also have a parameter beta."""
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        if not is_word(self.beta, "auto"):
+            check_number(self.beta, "beta", min_val=0, include_boundaries="neither")
+
     def _warn_of_labels(self, X: Floats, weights: Floats) -> None:
         n_alive = np.count_nonzero(np.bincount(self.labels_[weights > 0]))
         n_clusters = len(self.cluster_centers_)
@@ -63,10 +95,6 @@ class SeededClusterer(AssociativeClusterer):
                 ConvergenceWarning,
                 stacklevel=6,
             )
-
-    def _in_range(self, weights: Floats) -> Floats:
-        # The model has only what a row weighs beside the others.
-        return moderate(weights)
 
     def _swaps(self) -> bool:
         """Whether seeds by k-means++ are improved by swaps."""
@@ -100,21 +128,7 @@ class SeededClusterer(AssociativeClusterer):
             )
         if is_word(self.init, "random"):
             return random_rows(rows, int(self.n_clusters), random_state)
-        init = self.init
-        if callable(init):
-            init = init(X, self.n_clusters, random_state=random_state)
-        if np.ndim(init) != 2:
-            raise ValueError(
-                f"init == {shown(init)}, must be one of {INITS}, a callable or an array"
-                " of shape (n_clusters, n_features)."
-            )
-        centers = check_array(init, dtype=X.dtype, input_name="init")
-        if centers.shape != (self.n_clusters, X.shape[1]):
-            raise ValueError(
-                f"init has shape {centers.shape}, must be"
-                f" ({self.n_clusters}, {X.shape[1]}): (n_clusters, n_features)."
-            )
-        return rows.place(centers)
+        return rows.place(self._given_centers(X, random_state))
 
 
 def variance_about(rows: WeightedRows, partition: Partition) -> tuple[float, float]:

@@ -27,10 +27,10 @@ from ..rows.distinct import distinct_rows
 from ..rows.kinds import as_one_kind
 from ..rows.missing import has_missing
 from ..rows.weights import Weighing
-from .base import earlier_fit_kept
 from .callbacks import Task
 from .crp_hierarchy import HierarchyMixin
 from .crp_network import BaseMeasureMixin
+from .fitting import earlier_fit_kept
 
 # A stream is refitted until this many rows are seen; then it is followed.
 WARM_UP_ROWS = 500

@@ -20,9 +20,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._typing import Auto, Device, Energy, Floats, Init, Metric, RandomState
 from ..checks import generator_of
-from ..clusterers.base import earlier_fit_kept
 from ..clusterers.centers import is_word
 from ..clusterers.elbo import CLAMELBOClusterer
+from ..clusterers.fitting import earlier_fit_kept
 from ..rows.missing import has_missing
 from .bounds import checked_bounds, within
 from .relations import Relations, exact_relations, fulfil
