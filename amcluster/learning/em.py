@@ -60,6 +60,15 @@ class FreeEnergy:
         self.n_features = n_features
         self.learn_weights = learn_weights
 
+    @property
+    def bounded(self):
+        """Whether the density is 0 beyond some distance of all memories."""
+        return self.likelihood.bounded
+
+    def ahead(self, trail):
+        """The mixture that three in a row lead to; None if not beyond the third."""
+        return ahead(trail)
+
     def expectation(self, mixture):
         """The E-step: the free energy and what the M-step needs."""
         memories = self.memories_of(mixture)
@@ -146,7 +155,7 @@ def lower(free_energy, mixture, *, max_iter, tol, watch, bar=inf):
         if len(trail) == 3 and free_energy.extrapolates:
             further = extrapolated(free_energy, trail, history[-1])
         following, expected = further or step(free_energy, trail[-1])
-        if free_energy.likelihood.bounded and not below(expected, history[-1]):
+        if free_energy.bounded and not below(expected, history[-1]):
             following, expected = shorter(free_energy, mixture, following, history[-1])
         if expected is None:
             break
@@ -177,7 +186,7 @@ def step(free_energy, mixture):
 
 def extrapolated(free_energy, trail, bar):
     """The mixture that three in a row lead to, with its E-step, if below `bar`."""
-    mixture = ahead(trail)
+    mixture = free_energy.ahead(trail)
     if mixture is None or not np.isfinite(mixture.spread.beta):
         return None
     mixture, expected = step(free_energy, mixture)

@@ -93,12 +93,17 @@ def draw_evenly(mass, size, random_state):
 
 def random_rows(rows, n_clusters, random_state):
     """Distinct rows drawn at random by weight; all of them, repeated, if too few."""
-    mass = rows.weights.copy()
-    drawn = []
-    for uniform in random_state.uniform(size=n_clusters)[: len(mass)]:
+    drawn = draw_apart(rows.weights, n_clusters, random_state)
+    return np.resize(rows.centers(drawn), (n_clusters, rows.values.shape[1]))
+
+
+def draw_apart(mass, size, random_state):
+    """Indices of rows drawn in proportion to mass, no row twice; all if too few."""
+    mass, drawn = mass.copy(), []
+    for uniform in random_state.uniform(size=size)[: len(mass)]:
         drawn.append(draw(mass, uniform))
         mass[drawn[-1]] = 0.0
-    return np.resize(rows.centers(drawn), (n_clusters, rows.values.shape[1]))
+    return drawn
 
 
 def k_means_plus_plus(rows, n_clusters, random_state):
@@ -228,9 +233,16 @@ def _swap(rows, partition, random_state, at_random):
 
 
 def _candidates(rows, mass, n_clusters, random_state):
-    # In canonical order, so that ties between candidates go to the first row.
+    return rows.centers(candidates_drawn(mass, n_clusters, random_state))
+
+
+def candidates_drawn(mass, n_clusters, random_state):
+    """Indices of the rows that are compared for a seed, drawn by their mass.
+
+    They are in canonical order, so that ties between them go to the first row.
+    """
     uniforms = random_state.uniform(size=_n_candidates(n_clusters))
-    return rows.centers(np.sort(draw(mass, uniforms)))
+    return np.sort(draw(mass, uniforms))
 
 
 def _n_candidates(n_clusters):

@@ -30,16 +30,22 @@ def ahead(mixtures):
     log_weights = np.log([mixture.weights for mixture in mixtures])
     of_others = [m.spread.relative_to(last.spread) for m in mixtures[:-1]]
     scales = np.array([*of_others, np.zeros_like(of_others[0])])
-    step, turn = _step_and_turn(_in_units(centers, log_weights, scales, last))
-    length, turned = np.linalg.norm(step), np.linalg.norm(turn)
-    if length <= turned or length >= LONGEST:
+    step, turn = step_and_turn(_in_units(centers, log_weights, scales, last))
+    factor = factor_of(np.linalg.norm(step), np.linalg.norm(turn))
+    if factor is None:
         return None
-    factor = min(LONGEST / length, length / turned if turned > 0 else inf)
     return last._replace(
         centers=_extrapolated(centers, factor),
-        weights=_weights(_extrapolated(log_weights, factor)),
+        weights=weights_of(_extrapolated(log_weights, factor)),
         spread=last.spread.scaled(_extrapolated(scales, factor)),
     )
+
+
+def factor_of(length, turned):
+    """How far to go, by |r| and |v|; None if that is not beyond the second step."""
+    if length <= turned or length >= LONGEST:
+        return None
+    return min(LONGEST / length, length / turned if turned > 0 else inf)
 
 
 def between(mixture, other, part):
@@ -48,7 +54,7 @@ def between(mixture, other, part):
     scales = other.spread.relative_to(mixture.spread)
     return mixture._replace(
         centers=mixture.centers + part * (other.centers - mixture.centers),
-        weights=_weights(log_weights[0] + part * (log_weights[1] - log_weights[0])),
+        weights=weights_of(log_weights[0] + part * (log_weights[1] - log_weights[0])),
         spread=mixture.spread.scaled(part * scales),
     )
 
@@ -62,17 +68,18 @@ def _in_units(centers, log_weights, scales, last):
     return np.concatenate([part.reshape(3, -1) for part in parts], axis=1)
 
 
-def _weights(logarithms):
+def weights_of(logarithms):
     """Their exponentials, divided by the sum and none of them 0."""
     weights = np.exp(logarithms - logarithms.max())
     return np.maximum(weights / weights.sum(), TINY)
 
 
-def _step_and_turn(points):
+def step_and_turn(points):
+    """r and v of three points in a row."""
     first, second, third = points
     return second - first, third - 2 * second + first
 
 
 def _extrapolated(points, factor):
-    step, turn = _step_and_turn(points)
+    step, turn = step_and_turn(points)
     return points[0] + 2 * factor * step + factor**2 * turn
