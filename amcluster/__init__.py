@@ -3,6 +3,7 @@
 from .clusterers.clam import CLAMClusterer
 from .clusterers.crp import CRPAssociativeClusterer
 from .clusterers.elbo import CLAMELBOClusterer
+from .clusterers.spherical import SphericalCLAMClusterer
 from .compilation import compile
 from .displays import (
     AssignmentDisplay,
@@ -23,6 +24,7 @@ __all__ = [
     "EnergyLandscapeDisplay",
     "MemoryDisplay",
     "ObjectiveDisplay",
+    "SphericalCLAMClusterer",
     "compile",
 ]
 __version__ = "0.1.0.dev0"

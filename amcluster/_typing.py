@@ -5,16 +5,19 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import sparray, spmatrix
 
 Floats = NDArray[np.floating]  # float32 or float64
 Ints = NDArray[np.integer]
 Numbers = float | NDArray[Any]  # one, or an array of them
+Table = ArrayLike | sparray | spmatrix
 RandomState = int | np.random.RandomState | None
 
 Auto = Literal["auto"]
 Device = Literal["cpu", "cuda", "auto"]
 Metric = Literal["euclidean", "learned"]
 Covariance = Literal["shared", "spherical", "diagonal", "full"]
+Concentration = Literal["tied", "free"] | float
 Weights = Literal["uniform", "learned"]
 Init = Literal["k-means++", "random"] | Callable[..., ArrayLike] | ArrayLike
 

@@ -14,6 +14,7 @@ from sklearn.utils import get_tags
 from .clusterers.clam import CLAMClusterer
 from .clusterers.crp import CRPAssociativeClusterer
 from .clusterers.elbo import CLAMELBOClusterer
+from .clusterers.spherical import SphericalCLAMClusterer
 from .imputation.imputer import AssociativeImputer
 
 Dtype = Literal["float32", "float64"]
@@ -36,6 +37,10 @@ VARIANTS = {
         CRPAssociativeClusterer(metric="euclidean", max_iter=2),
         CRPAssociativeClusterer(assignment="hard", max_iter=2),
         CRPAssociativeClusterer(assignment="hard", creation="flow", max_iter=2),
+    ),
+    "SphericalCLAMClusterer": (
+        SphericalCLAMClusterer(4, n_init=1, max_iter=2),
+        SphericalCLAMClusterer(4, assignment="hard", n_init=1, max_iter=2),
     ),
     "AssociativeImputer": (
         AssociativeImputer(2),

@@ -16,6 +16,7 @@ from amcluster import AssociativeImputer, compilation
 AFTERWARDS = """
 import warnings
 import numpy as np
+from scipy.sparse import csr_array, csr_matrix
 import amcluster
 from amcluster.compilation import METHODS
 from amcluster.kernels.cpu import _cache
@@ -43,6 +44,11 @@ MODELS = [
     amcluster.AssociativeImputer(),
     amcluster.AssociativeImputer(3, likelihood="student_t"),
 ]
+SPHERICAL = [
+    amcluster.SphericalCLAMClusterer(3, n_init=1, max_iter=3),
+    amcluster.SphericalCLAMClusterer(9, concentration="free", max_iter=3),
+    amcluster.SphericalCLAMClusterer(3, assignment="hard", init="random"),
+]
 rng = np.random.default_rng(1)
 for n_features in 1, 30:
     X = rng.normal(size=(50, n_features)) + 9 * rng.integers(0, 3, (50, 1))
@@ -60,6 +66,12 @@ for n_features in 1, 30:
                     getattr(model, method)(table)
             if hasattr(model, "partial_fit"):
                 model.partial_fit(table)
+for table in (X, csr_array(X), csr_matrix(np.abs(X)), narrow[0], csr_array(narrow[0])):
+    for model in SPHERICAL:
+        model.fit(table, sample_weight=rng.uniform(0.5, 2.0, 50))
+        for method in METHODS:
+            if hasattr(model, method):
+                getattr(model, method)(table)
 print(missed)
 """
 
@@ -128,7 +140,7 @@ def test_progress(used, capsys):
     assert shown.count("\n") == 1
     first, *_, last = shown.strip().split("\r")
     assert first.split(";")[1].strip() == "now CLAMClusterer, float64"
-    assert last.startswith("Compiled 4 of 4, ")
+    assert last.startswith("Compiled 5 of 5, ")
     amcluster.compile(["float64"], verbose=False)
     assert not capsys.readouterr().out
 

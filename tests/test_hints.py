@@ -29,7 +29,7 @@ from amcluster import (
     attention,
     energies,
 )
-from amcluster._typing import Energy
+from amcluster._typing import Energy, Table
 from amcluster.attention import VonMisesFisherMixture
 from amcluster.clusterers.base import AssociativeClusterer
 from amcluster.energies import elementary
@@ -40,6 +40,7 @@ UNSEEN = {c.__name__: c for c in (Axes, Figure, Line2D, QuadContourSet)}
 ARRAY = r"ndarray of shape \([^)]*\)"
 # What a docstring says, and the hint that it has to have. The first that fits is it.
 WORDS = {
+    r"\{array-like, sparse matrix\} of shape \([^)]*\)": Table,
     r'\{[^}]*\}|"\w+"': Literal,  # with these options
     r"sequence of \{[^}]*\}": Sequence,
     "sequence of classes, of their names or of instances": Sequence[

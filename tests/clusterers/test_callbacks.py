@@ -6,7 +6,12 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from amcluster import CLAMClusterer, CLAMELBOClusterer, CRPAssociativeClusterer
+from amcluster import (
+    CLAMClusterer,
+    CLAMELBOClusterer,
+    CRPAssociativeClusterer,
+    SphericalCLAMClusterer,
+)
 
 callback = pytest.importorskip("sklearn.callback", reason="scikit-learn < 1.9")
 
@@ -31,7 +36,7 @@ class Recorder:
 
     def on_fit_task_end(self, estimator, context, *, X, fitted_estimator):
         self.ended.append(context)
-        if fitted_estimator is not None and hasattr(estimator, "beta"):
+        if fitted_estimator is not None and hasattr(estimator, "n_init"):
             self.scores.append(fitted_estimator.score(X))
         if self.error is not None and context.task_name == "iteration":
             raise self.error
@@ -123,6 +128,25 @@ def test_crp_tells_and_stops_too(X, assignment, stop_task):
         # The first path has two levels and the one that never was.
         assert len([task for task in recorder.ended if task.parent is starts[0]]) == 3
     assert np.isfinite(recorder.scores).all()
+
+
+@pytest.mark.parametrize("assignment", ["soft", "hard"])
+@pytest.mark.parametrize("stop_task", ["iteration", "start"])
+def test_spherical_tells_and_stops_too(X, assignment, stop_task):
+    recorder = Recorder(stop_at=2, stop_task=stop_task)
+    spherical = SphericalCLAMClusterer(
+        8, assignment=assignment, n_init=3, tol=0.0, random_state=0
+    )
+    spherical.set_callbacks(recorder).fit(X)
+    assert set(recorder.begun) == set(recorder.ended)
+    starts = [task for task in recorder.ended if task.task_name == "start"]
+    if stop_task == "start":
+        # The best of several soft starts goes on, which is one start more.
+        assert len(starts) == (3 if assignment == "soft" else 2)
+    else:
+        # The first start has two iterations and the one that never ran.
+        assert len([task for task in recorder.ended if task.parent is starts[0]]) == 3
+    assert recorder.scores[-1] == spherical.score(X)
 
 
 def test_callbacks_change_nothing(X):

@@ -19,6 +19,7 @@ from amcluster import (
     CLAMClusterer,
     CLAMELBOClusterer,
     CRPAssociativeClusterer,
+    SphericalCLAMClusterer,
 )
 
 from ..strategies import on_demand, tables
@@ -70,6 +71,10 @@ PARAMETERS = {
         "metric": st.sampled_from(["euclidean", "learned", "other", None]),
     },
 }
+SPHERICAL = {name: SHARED[name] for name in SHARED if name != "beta"} | {
+    "concentration": st.one_of(st.sampled_from(["tied", "free", "other"]), numbers),
+    "assignment": st.sampled_from(["soft", "hard", "other", None]),
+}
 wild_tables = hnp.arrays(
     st.sampled_from([np.float64, np.float32, np.int64, np.bool_]),
     hnp.array_shapes(min_dims=1, max_dims=3, max_side=12),
@@ -101,10 +106,14 @@ def test_a_seed_that_cannot_be_is_named():
             estimator(n_clusters=2, random_state=-1).fit(np.arange(20.0)[:, None])
 
 
-@given(st.sampled_from(list(PARAMETERS)), st.one_of(tables(), wild_tables), st.data())
+@given(
+    st.sampled_from([*PARAMETERS, SphericalCLAMClusterer]),
+    st.one_of(tables(), wild_tables),
+    st.data(),
+)
 @settings(max_examples=200)
 def test_a_result_or_a_named_error(estimator, X, data):
-    choices = PARAMETERS[estimator]
+    choices = PARAMETERS.get(estimator, SPHERICAL)
     names = data.draw(st.lists(st.sampled_from(sorted(choices)), max_size=3))
     parameters = {name: data.draw(choices[name], label=name) for name in names}
     clam = estimator(**{"n_clusters": 2, "max_iter": 5, **parameters})
@@ -147,6 +156,8 @@ NUMBERS = {
     CLAMELBOClusterer: "n_clusters nu beta n_init max_iter tol random_state verbose",
     CRPAssociativeClusterer: "concentration discount base_precision beta n_init tol"
     " min_cluster_size decay max_iter random_state verbose",
+    SphericalCLAMClusterer: "n_clusters concentration n_init max_iter tol random_state"
+    " verbose",
     AssociativeImputer: "n_clusters random_state",
 }
 ENDLESS = {"n_init", "n_steps", "max_iter", "n_clusters"}  # that many can be asked for

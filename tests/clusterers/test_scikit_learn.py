@@ -13,7 +13,12 @@ from sklearn.utils import estimator_checks, get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import amcluster
-from amcluster import CLAMClusterer, CLAMELBOClusterer, CRPAssociativeClusterer
+from amcluster import (
+    CLAMClusterer,
+    CLAMELBOClusterer,
+    CRPAssociativeClusterer,
+    SphericalCLAMClusterer,
+)
 
 from .crp import one_cluster
 
@@ -24,6 +29,12 @@ ESTIMATORS = [
     CLAMELBOClusterer(covariance="full", n_init=1, max_iter=5),
     CRPAssociativeClusterer(),
     CRPAssociativeClusterer(assignment="hard", discount=0.2),
+]
+# Checks of sparse input expect four columns of `predict_proba`.
+SPHERICAL = [
+    SphericalCLAMClusterer(4, n_init=2),
+    SphericalCLAMClusterer(4, concentration="free", n_init=1, max_iter=5),
+    SphericalCLAMClusterer(4, assignment="hard", n_init=2),
 ]
 # Checks of scikit-learn that check_estimator does not call, about names of features.
 FURTHER_CHECKS = [
@@ -40,11 +51,18 @@ FURTHER_CHECKS = [
 few_rows = pytest.mark.filterwarnings(
     "ignore:Only . of n_clusters:sklearn.exceptions.ConvergenceWarning"
 )
+few_directions = pytest.mark.filterwarnings(
+    "ignore:. of . concentrations are:sklearn.exceptions.ConvergenceWarning"
+)
+# Some data of checks have such rows.
+rows_of_zeros = pytest.mark.filterwarnings("ignore:.* rows of X are zero")
 
 
 @few_rows
 @one_cluster
-@parametrize_with_checks(ESTIMATORS)
+@few_directions
+@rows_of_zeros
+@parametrize_with_checks(ESTIMATORS + SPHERICAL)
 def test_estimator_checks(estimator, check):
     check(estimator)
 
@@ -55,7 +73,12 @@ def test_estimator_checks(estimator, check):
 @pytest.mark.parametrize("check", FURTHER_CHECKS)
 @pytest.mark.parametrize(
     "estimator",
-    [CLAMClusterer(), CLAMELBOClusterer(), CRPAssociativeClusterer()],
+    [
+        CLAMClusterer(),
+        CLAMELBOClusterer(),
+        CRPAssociativeClusterer(),
+        SphericalCLAMClusterer(n_init=2),
+    ],
     ids=lambda estimator: type(estimator).__name__,
 )
 def test_further_checks(estimator, check):
@@ -133,11 +156,12 @@ def test_fit_predict_and_fit_transform(real_sets):
     np.testing.assert_array_equal(distances, clam.transform(X))
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("estimator", ESTIMATORS + SPHERICAL)
 def test_tags(estimator):
     """Without the tag scikit-learn would not check that float32 is preserved."""
     tags = get_tags(estimator)
-    assert tags.input_tags.allow_nan
+    assert tags.input_tags.allow_nan == (estimator not in SPHERICAL)
+    assert tags.input_tags.sparse == (estimator in SPHERICAL)
     assert tags.transformer_tags.preserves_dtype == ["float64", "float32"]
     assert tags.estimator_type == "clusterer"
 
@@ -153,6 +177,7 @@ def test_public_names():
         "EnergyLandscapeDisplay",
         "MemoryDisplay",
         "ObjectiveDisplay",
+        "SphericalCLAMClusterer",
         "compile",
     ]
     assert amcluster.__version__
