@@ -1,6 +1,6 @@
 """What the spherical clusterer learns from each start, and which start is kept."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from math import inf
 from typing import Any, NamedTuple
@@ -13,11 +13,6 @@ from ..learning.spherical import Concentrations, SphericalFreeEnergy, first_mixt
 from .callbacks import Iterations, Task
 from .centers import SeededBase
 from .starts import best_of
-
-# Soft starts are compared when an iteration gains no more than so many times `tol`. On
-# two sets of short texts the best of ten was then as good as if all had gone on to the
-# end, after half the iterations; with 100 times, a quarter, it was worse on one set.
-COMPARED = 10
 
 
 class Outcome(NamedTuple):
@@ -38,28 +33,9 @@ class SphericalLearningBase(SeededBase):
         task: Task,
     ) -> Outcome:
         """What EM comes to from the best of the starts."""
-        several = task.max_subtasks > 1
-        mixtures = (
-            first_mixture(first(), spread) for _ in range(task.max_subtasks - several)
-        )
         tol, max_iter = float(self.tol), int(self.max_iter)
-        if not several:
-            return self._lowest_of(mixtures, rows, tol, max_iter, task)
-        best = self._lowest_of(mixtures, rows, COMPARED * tol, max_iter, task)
-        left = max_iter - len(best.history) + 1
-        further = self._lowest_of([best.mixture], rows, tol, left, task)
-        return further._replace(history=best.history[:-1] + further.history)
-
-    def _lowest_of(
-        self,
-        mixtures: Iterable[Mixture],
-        rows: Any,
-        tol: float,
-        max_iter: int,
-        task: Task,
-    ) -> Outcome:
         # Starts that end in the same place differ by rounding: the first is kept.
-        least_gain = float(self.tol) * rows.n_features
+        least_gain = tol * rows.n_features
         free_energy = SphericalFreeEnergy(rows, self.weights == "learned")
 
         def descend(start: int, mixture: Mixture, iterations: Iterations) -> Outcome:
@@ -75,7 +51,7 @@ class SphericalLearningBase(SeededBase):
             return Outcome(mixture, history)
 
         return best_of(
-            mixtures,
+            (first_mixture(first(), spread) for _ in range(task.max_subtasks)),
             descend,
             lambda one, best: best.history[-1] - one.history[-1] > least_gain,
             lambda outcome: attributes_of(outcome.mixture, rows.dtype),
