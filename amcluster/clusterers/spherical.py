@@ -428,7 +428,8 @@ def with_direction(rows: Any, weights: Floats) -> Floats:
     warnings.warn(
         f"{n_zero} of {len(rows)} rows of X are zero, the first is row {first}. They"
         " have no direction, so that they do not count; their label is that of a row at"
-        " right angles to all memories. Drop them by X[abs(X).sum(axis=1) > 0].",
+        " right angles to all memories. Drop them by"
+        " X[abs(X) @ np.ones(X.shape[1]) > 0].",
         RuntimeWarning,
         stacklevel=7,
     )

@@ -357,9 +357,13 @@ def test_rows_of_zeros_are_named_and_do_not_count():
     X = thinned()
     expected = spherical().fit(X)
     with_zeros = np.insert(X, [3, 9], 0.0, axis=0)
-    for container in (np.asarray, sparse.csr_array):
-        with pytest.warns(RuntimeWarning, match="2 of 202 rows .* first is row 3"):
-            model = spherical().fit(container(with_zeros))
+    for container in (np.asarray, sparse.csr_array, sparse.csr_matrix):
+        given = container(with_zeros)
+        with pytest.warns(RuntimeWarning, match="2 of 202 rows .* row 3") as warned:
+            model = spherical().fit(given)
+        remedy = str(warned[0].message).split("Drop them by ")[1].rstrip(".")
+        left = eval(remedy, {"np": np, "X": given, "abs": abs})
+        assert left.shape == (200, 30)
         np.testing.assert_allclose(
             model.cluster_centers_, expected.cluster_centers_, atol=1e-9
         )
