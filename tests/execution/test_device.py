@@ -29,6 +29,8 @@ from amcluster.kernels import Memories
 from amcluster.learning.seeding import k_means, partition_rows
 from amcluster.rows.distinct import distinct_rows
 
+from ..clusterers.crp import one_cluster
+
 ROOT = Path(__file__).parents[2]
 PLACES = np.array([[0.0, 0.0], [6.0, 1.0], [2.0, 7.0]])
 X, _ = make_blobs(15, centers=PLACES, cluster_std=0.6, random_state=0)
@@ -118,11 +120,13 @@ def assert_same(model, X, new):
             np.testing.assert_allclose(actual, expected, rtol=1e-6, atol=1e-8)
 
 
+@one_cluster
 @pytest.mark.parametrize("model", ESTIMATORS.values(), ids=ESTIMATORS)
 def test_estimators(model):
     assert_same(model, X, NEW)
 
 
+@one_cluster
 @pytest.mark.parametrize("name", ["clam", "elbo", "elbo-metric", "crp", "crp-metric"])
 def test_estimators_with_holes(name):
     assert_same(ESTIMATORS[name], WITH_HOLES, NEW_WITH_HOLES)

@@ -30,6 +30,7 @@ from amcluster.execution.threads import blas_in_one_thread, rows_of, sum_over
 from amcluster.kernels import Dynamics, Memories, target
 from amcluster.learning import missing
 
+from ..clusterers.crp import one_cluster
 from ..strategies import seeds, separated, tables
 
 rng = np.random.default_rng(0)
@@ -210,6 +211,7 @@ def as_from_a_map(model):
     return model
 
 
+@one_cluster
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_no_kernel_is_compiled_for_another_layout(dtype, monkeypatch):
     """A sample of every third row, to fill holes in, was one."""
@@ -253,6 +255,7 @@ def blas_threads():
     return {library["num_threads"] for library in BLAS.info()}
 
 
+@one_cluster
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_blas_starts_no_threads_while_something_is_fitted(method):
     class Curious(CRPAssociativeClusterer):
