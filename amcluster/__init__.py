@@ -3,6 +3,7 @@
 from .clusterers.clam import CLAMClusterer
 from .clusterers.crp import CRPAssociativeClusterer
 from .clusterers.elbo import CLAMELBOClusterer
+from .clusterers.modes import ModeClusterer
 from .clusterers.spherical import SphericalCLAMClusterer
 from .compilation import compile
 from .displays import (
@@ -23,6 +24,7 @@ __all__ = [
     "CRPPathDisplay",
     "EnergyLandscapeDisplay",
     "MemoryDisplay",
+    "ModeClusterer",
     "ObjectiveDisplay",
     "SphericalCLAMClusterer",
     "compile",

@@ -26,6 +26,11 @@ class WeightedRows(Fields):
         return self.weights.sum()
 
     @property
+    def n_effective(self):
+        """Kish's effective number of rows: all of them if they have one weight."""
+        return self.total_weight**2 / np.square(self.weights).sum()
+
+    @property
     def log_units(self):
         """What a change of units adds to the mean log density of a row of X."""
         if np.ndim(self.units) == 0:
@@ -54,3 +59,18 @@ class WeightedRows(Fields):
         return self._replace(
             values=np.ascontiguousarray(values), weights=np.ascontiguousarray(weights)
         )
+
+    def in_strata(self, size, random_state):
+        """At most `size` rows: one drawn by weight from each of as many strata.
+
+        The strata are of equal weight, along the order of the rows. A row weighs as
+        much as the strata from which it is drawn; if they are no more, all rows are
+        returned as they are. The generator is used in the same way for any rows.
+        """
+        places = (np.arange(size) + random_state.uniform(size=size)) / size
+        if len(self.values) <= size:
+            return self
+        mass = np.cumsum(self.weights)
+        index = np.searchsorted(mass, places * mass[-1], "right").clip(max=len(mass) - 1)
+        index, counts = np.unique(index, return_counts=True)
+        return self.drawn(index, counts * (mass[-1] / size))
