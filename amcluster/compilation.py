@@ -14,6 +14,7 @@ from sklearn.utils import get_tags
 from .clusterers.clam import CLAMClusterer
 from .clusterers.crp import CRPAssociativeClusterer
 from .clusterers.elbo import CLAMELBOClusterer
+from .clusterers.modes import ModeClusterer
 from .clusterers.spherical import SphericalCLAMClusterer
 from .imputation.imputer import AssociativeImputer
 
@@ -41,6 +42,10 @@ VARIANTS = {
     "SphericalCLAMClusterer": (
         SphericalCLAMClusterer(4, n_init=1, max_iter=2),
         SphericalCLAMClusterer(4, assignment="hard", n_init=1, max_iter=2),
+    ),
+    "ModeClusterer": (
+        ModeClusterer(),
+        ModeClusterer(max_memories=12),
     ),
     "AssociativeImputer": (
         AssociativeImputer(2),
@@ -184,6 +189,7 @@ def use(model: BaseEstimator, X: Any) -> None:
     """Fit a model to rows and to a batch, and ask it for all that it can tell."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", ".* rows have missing values")
         model.fit(X)
         for batch in (X[:6], X[6:]):
             if hasattr(model, "partial_fit"):

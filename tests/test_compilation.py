@@ -41,6 +41,8 @@ MODELS = [
     amcluster.CRPAssociativeClusterer(),
     amcluster.CRPAssociativeClusterer(metric="euclidean", discount=0.3),
     amcluster.CRPAssociativeClusterer(assignment="hard", metric="euclidean"),
+    amcluster.ModeClusterer(),
+    amcluster.ModeClusterer(0.5, max_memories=30),
     amcluster.AssociativeImputer(),
     amcluster.AssociativeImputer(3, likelihood="student_t"),
 ]
@@ -58,7 +60,7 @@ for n_features in 1, 30:
     for table in (X, H, *narrow) if n_features > 1 else (H,):
         for model in MODELS:
             weights = {}
-            if hasattr(model, "beta"):
+            if not isinstance(model, amcluster.AssociativeImputer):
                 weights["sample_weight"] = rng.uniform(0.5, 2.0, 50)
             model.fit(table, **weights)
             for method in METHODS:

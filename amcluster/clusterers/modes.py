@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from .._typing import Auto, Device, Floats, Ints, RandomState
@@ -14,6 +15,7 @@ from ..checks import check_number, check_spread, generator_of, shown
 from ..kernels import Memories
 from ..learning.bandwidth import bandwidth_of
 from ..learning.kernel_density import evidence_and_effective_rows, kernel_density
+from ..learning.seeding import partition_rows
 from ..network import Network
 from ..nonparametric.modes import MOST_STEPS, Flow
 from ..nonparametric.prominence import (
@@ -21,6 +23,7 @@ from ..nonparametric.prominence import (
     highest_passes,
     merged,
     saddles_between,
+    without_slopes,
 )
 from ..rows.complete import Complete
 from ..rows.distinct import distinct_rows
@@ -31,11 +34,174 @@ from .callbacks import Iterations, Task
 from .centers import is_word
 
 # With fewer effective rows at half of the rows, a density is a row and its kernel.
-LEAST_EFFECTIVE = 2.0
+LEAST_EFFECTIVE = 1.5
+ROWS_TO_ASK = 500
 
 
 class ModeClusterer(AssociativeClusterer):
-    """DOC"""
+    """Clusters as modes of a kernel density: groups of any compact shape, and no K.
+
+    The rows are the memories of a network, and its energy is minus the log of a kernel
+    density. States that start at the rows flow to the modes of the density. Modes are
+    one cluster unless the valley between them means something, for as many rows as
+    there are; so the number of clusters is found.
+
+    Parameters
+    ----------
+    bandwidth : "auto" or float, default="auto"
+        Standard deviation of the Gaussian kernels, in units of X. "auto" is found by
+        the likelihood of rows that are left out, made 1.2 times as large and larger as
+        the gradient of a density wants. It is one length for all columns, as that of
+        `sklearn.cluster.MeanShift`: standardise columns of different units, by
+        `sklearn.preprocessing.StandardScaler`.
+
+    significance : float, default=0.5
+        Valleys are kept that are deeper than so many standard errors of their depth.
+        At 1 and more, fine grids of clusters merge into one.
+
+    min_cluster_size : int, default=5
+        Clusters that are the label of rows of less weight dissolve: they become a part
+        of the cluster over the highest pass.
+
+    max_memories : int, default=4096
+        Most rows that are stored. Of more, so many are drawn, evenly by weight along
+        their sorted order, each with the weight of the rows that are nearest to it.
+
+    step_size : float, default=1.7
+        Of the flow, in (0, 2): 1 is mean shift, and 1.7 takes half as many steps.
+
+    random_state : int, RandomState instance or None, default=None
+        Seeds the draw of memories, and that of at most 2000 rows for the bandwidth;
+        with no more rows than that nothing is drawn.
+
+    verbose : int, default=0
+        Whether to print the number of different states at each step of the flow.
+
+    device : {"cpu", "cuda", "auto"}, default="cpu"
+        Where kernels run. "cuda" is an NVIDIA GPU, which needs ``pip install
+        "amcluster[cuda]"``; "auto" is a GPU where one works, or else the CPU.
+
+    Attributes
+    ----------
+    cluster_centers_ : ndarray of shape (n_clusters, n_features)
+        The highest mode of each cluster, the highest first.
+
+    weights_ : ndarray of shape (n_clusters,)
+        Share of each cluster in the weight of the memories.
+
+    bandwidth_ : float
+        Standard deviation of the kernels, in units of X.
+
+    beta_ : float
+        Inverse temperature, ``1 / (2 * bandwidth_**2)``, in 1/length^2.
+
+    memories_ : ndarray of shape (n_memories, n_features)
+        The rows that are stored: distinct, and in sorted order.
+
+    memory_counts_ : ndarray of shape (n_memories,), float64
+        Weight of the rows that each stands for.
+
+    memory_labels_ : ndarray of shape (n_memories,), int
+        The cluster at whose mode each memory ends.
+
+    n_clusters_ : int
+        Number of clusters.
+
+    n_modes_ : int
+        Number of modes of the density, before any were merged.
+
+    modes_ : ndarray of shape (`n_modes_`, n_features)
+        The modes, the highest first; those that are no `cluster_centers_` to about a
+        hundredth of the bandwidth.
+
+    mode_labels_ : ndarray of shape (`n_modes_`,), int
+        The cluster that each is a part of.
+
+    prominences_ : ndarray of shape (`n_modes_`,)
+        How far the log density of each is above the highest pass to a higher mode, in
+        nats; infinite for the highest.
+
+    saddles_ : ndarray of shape (`n_modes_`, n_features)
+        That pass; NaN for the highest mode.
+
+    labels_ : ndarray of shape (n_samples,), int
+        Label of each training row; equal to ``predict(X)``.
+
+    inertia_ : float
+        Weighted sum of squared distances of the rows to the center of their label.
+
+    history_ : ndarray of shape (`n_iter_`,)
+        Mean over memories of minus the log density where their states are, in nats,
+        after each step of the flow.
+
+    objective_ : float
+        The last of `history_`.
+
+    n_iter_ : int
+        Length of `history_`.
+
+    n_features_in_ : int
+        Number of features seen during fit.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,), object
+        Names of the features seen during fit, where X has names that are all strings.
+
+    See Also
+    --------
+    CRPAssociativeClusterer : For ten features and more, where neighbours are far.
+    sklearn.cluster.MeanShift : A flat kernel, and no merging.
+    sklearn.cluster.HDBSCAN : For clusters that are curved or elongated.
+    sklearn.neighbors.KernelDensity : The same density, as `score_samples` has it.
+
+    Notes
+    -----
+    With weights w that sum to 1, `memory_counts_` by their sum, the density is::
+
+        p(x) = sum_n w_n (beta / pi)^(n_features / 2) exp(-beta * |x - x_n|^2)
+
+    and the flow is ``v <- v + step_size * (sum_n p(n | v) x_n - v)`` [1]_: two rows
+    have one mode up to a distance of exactly twice the bandwidth. States that meet in
+    a cell of a tenth of it go on as one. The posterior of the kernels, summed over a
+    cluster, says where a row ends in more than 99 of 100 cases, in one pass: so that is
+    what `predict` takes.
+
+    The number of rows that make the density at x is::
+
+        n(x) = (sum_n w_n k_n(x))^2 / sum_n (w_n k_n(x))^2
+
+    with kernels k, and the standard error of log p(x) about ``n(x) ** -0.5``. Passes,
+    the highest points between basins, are taken from the highest down; the lower of two
+    modes becomes a part of the other if its depth, ``log p(mode) - log p(pass)``, is at
+    most `significance` times ``(1 / n(mode) + 1 / n(pass)) ** 0.5``.
+
+    The bandwidth is ``1.2 * h * n ** (1 / (n_features + 4) - 1 / (n_features + 6))``
+    for n rows. With h the distinct rows are most likely if each, with its copies, is
+    left out of its own density, and the 2 % least likely rows out of the mean. The
+    power of n turns the rate that is best for a density into that for its gradient.
+
+    A missing value is NaN. Only complete rows are memories; rows with missing values
+    get labels, by what is seen of them, and `complete` fills them in.
+
+    For a seed, the fit does not depend on the order of the rows nor on how copies of a
+    row are merged into weights. Only ratios of weights matter but for
+    `min_cluster_size`.
+
+    References
+    ----------
+    .. [1] Schaeffer et al. "Bridging Associative Memory and Probabilistic Modeling",
+       2024, Sect. 4.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from amcluster import ModeClusterer
+    >>> X = np.array([[1., 2.], [1., 4.], [1., 0.], [10., 2.], [10., 4.], [10., 0.]])
+    >>> modes = ModeClusterer(min_cluster_size=2).fit(X)
+    >>> modes.n_clusters_
+    2
+    >>> modes.predict([[0., 0.], [12., 3.]]) == modes.labels_[[0, 3]]
+    array([ True,  True])
+    """
 
     bandwidth_: float
     beta_: float
@@ -103,7 +269,7 @@ class ModeClusterer(AssociativeClusterer):
             Rows sum to 1; dtype of X.
         """
         X, missing = self._checked(X)
-        return self._posteriors(X, missing, self._network())
+        return self._posteriors(X, missing)
 
     def sample(self, n_samples: int = 1) -> tuple[Floats, Ints]:
         """Draw rows from the kernel density.
@@ -162,7 +328,9 @@ class ModeClusterer(AssociativeClusterer):
         self.objective_ = float(self.history_[-1])
         self.n_iter_ = len(self.history_)
         counts = weights > 0
-        self.labels_ = self.predict(X)
+        # Rows of weight 0 may lie where squared distances are no numbers.
+        reached = X if counts.all() else self._nearer(X)
+        self.labels_ = self._posteriors(reached, bool(np.isnan(X).any())).argmax(axis=1)
         away = X[counts] - self.cluster_centers_[self.labels_[counts]]
         squares = np.nansum(np.square(away, dtype=np.float64), axis=1)
         self.inertia_ = float(weights[counts] @ squares)
@@ -193,8 +361,8 @@ class ModeClusterer(AssociativeClusterer):
         random_state: np.random.RandomState,
         task: Task,
     ) -> Learned:
-        bandwidth = self._bandwidth_of(rows, random_state)
         memories = self._drawn(rows, random_state)
+        bandwidth = self._bandwidth_of(rows, random_state)
         network = kernel_density(
             memories.values.astype(np.float64),
             memories.weights,
@@ -208,22 +376,23 @@ class ModeClusterer(AssociativeClusterer):
             flow = flow.step()
             history.append(flow.free_energy())
             self._report(0, step + 1, f"{len(flow.states)} states")
-            attributes = partial(self._attributes, flow, memories)
-            if iterations.end_one(attributes) or not flow.goes_on:
+            attributes = partial(self._attributes, flow, network, memories)
+            if iterations.end_one(attributes) or not flow.moves.any():
                 break
         iterations.close()
-        attributes = self._attributes(flow, memories)
+        attributes = self._attributes(flow, network, memories)
         subtask.end(attributes)
-        self._warn_of(network, attributes)
+        self._warn_of(network, memories, attributes)
         return Learned(attributes, np.array(history))
 
     def _bandwidth_of(
         self, rows: WeightedRows, random_state: np.random.RandomState
     ) -> float:
-        automatic = bandwidth_of(rows, random_state)
-        bandwidth = automatic if is_word(self.bandwidth, "auto") else self.bandwidth
-        bandwidth, info = float(bandwidth), np.finfo(rows.values.dtype)
-        least = float(2 * np.sqrt(1 / info.max))
+        if is_word(self.bandwidth, "auto"):
+            return bandwidth_of(rows, random_state)
+        bandwidth = float(self.bandwidth)
+        # The inverse of its square is to be a number, too.
+        least = 2 * float(np.finfo(rows.values.dtype).max) ** -0.5
         if not least < bandwidth < 1 / least:
             raise ValueError(
                 f"bandwidth == {bandwidth}, must be between {least:.2g} and"
@@ -238,33 +407,31 @@ class ModeClusterer(AssociativeClusterer):
         some = rows.in_strata(int(self.max_memories), random_state)
         if some is rows:
             return rows
-        device, n_rows = rows.device, len(rows.values)
-        memories = Memories(some.values, np.zeros(len(some.values)), 1.0)
-        nearest = np.empty(n_rows, np.intp)
-        device.rows_of(
-            device.kernels.label,
-            rows.values,
-            memories.astype(rows.values.dtype),
-            out=(nearest,),
-        )
-        counts = np.bincount(nearest, rows.weights, len(some.values))
-        return some._replace(weights=counts)
+        # float32 takes half the time, and tells well enough which are near.
+        narrow = rows._replace(values=rows.values.astype(np.float32))
+        cells = partition_rows(narrow, some.values.astype(np.float32))
+        return some._replace(weights=cells.counts)
 
-    def _attributes(self, flow: Flow, memories: WeightedRows) -> dict[str, Any]:
+    def _attributes(
+        self, flow: Flow, network: Network, memories: WeightedRows
+    ) -> dict[str, Any]:
         """What the fit keeps if states have come so far."""
-        modes = flow.modes()
-        saddles = saddles_between(flow.network, modes)
+        modes = flow.modes(network)
+        modes, saddles = without_slopes(modes, saddles_between(network, modes))
         groups = merged(modes, saddles, float(self.significance))
         sizes = np.bincount(modes.basins, memories.weights, len(groups))
         groups = dissolved(groups, saddles, sizes, self.min_cluster_size)
-        groups = self._seen(groups, saddles, modes.basins, flow.network, memories)
+        groups = self._seen(groups, saddles, modes.basins, network, memories)
         kept, labels = np.unique(groups, return_inverse=True)
         passes = highest_passes(modes, saddles)
         of_passes = np.append(saddles.evidence, -np.inf)[passes]
         points = np.vstack([saddles.points, np.full(memories.values.shape[1], np.nan)])
         dtype, of_memories = memories.values.dtype, labels[modes.basins]
         shares = np.bincount(of_memories, memories.weights) / memories.total_weight
-        centers = (modes.points + memories.offset).astype(dtype)
+        points_of_modes = modes.points.copy()
+        kept_modes = Complete(modes.points[kept])
+        points_of_modes[kept] = network.states_at_rest(kept_modes, self.step_size)[0]
+        centers = (points_of_modes + memories.offset).astype(dtype)
         return {
             "cluster_centers_": centers[kept],
             "weights_": shares.astype(dtype),
@@ -305,25 +472,39 @@ class ModeClusterer(AssociativeClusterer):
                 return groups
             groups = fewer
 
-    def _warn_of(self, network: Network, attributes: dict[str, Any]) -> None:
-        centers, counts = network.memories.centers, attributes["memory_counts_"]
-        n_rows = evidence_and_effective_rows(network, centers)[1]
+    def _warn_of(
+        self, network: Network, memories: WeightedRows, attributes: dict[str, Any]
+    ) -> None:
+        """Say so if modes are rows, or all rows one mode."""
+        n_memories, n_features = memories.values.shape
+        if n_memories < 2 * self.min_cluster_size:
+            return
+        some = memories.spread_out(ROWS_TO_ASK)
+        n_rows = evidence_and_effective_rows(network, some.values.astype(float))[1]
         order = np.argsort(n_rows)
-        middle = np.searchsorted(np.cumsum(counts[order]), counts.sum() / 2)
-        median = n_rows[order][min(middle, len(order) - 1)]
-        if len(centers) > 1 and median < LEAST_EFFECTIVE:
-            warnings.warn(
-                f"For half of the rows no more than {median:.2g} rows make the density"
-                f" there, and modes mean little: X has {centers.shape[1]} features,"
-                " where neighbours are far. Use CRPAssociativeClusterer, fewer columns"
-                " (as by PCA), or a larger bandwidth.",
-                UserWarning,
-                stacklevel=7,
+        mass = np.cumsum(some.weights[order])
+        median = n_rows[order][np.searchsorted(mass, mass[-1] / 2)]
+        if median < LEAST_EFFECTIVE:
+            what = (
+                f"At half of the rows the density is made by {median:.2g} rows or"
+                f" fewer, and {attributes['n_modes_']} of {n_memories} memories are"
+                f" modes: with {n_features} features neighbours are far apart. Use"
+                " CRPAssociativeClusterer, fewer columns (as by PCA), or a larger"
+                f" bandwidth than {attributes['bandwidth_']:.3g}."
             )
+        elif attributes["n_clusters_"] == 1:
+            what = (
+                f"One cluster was found in {n_memories} distinct rows. If you expect"
+                f" more, try a bandwidth below {attributes['bandwidth_']:.3g}, or"
+                f" significance below {self.significance}."
+            )
+        else:
+            return
+        warnings.warn(what, ConvergenceWarning, stacklevel=7)
 
-    def _posteriors(self, X: Floats, missing: bool, network: Network) -> Floats:
+    def _posteriors(self, X: Floats, missing: bool) -> Floats:
         labels, n_clusters = self.memory_labels_, len(self.cluster_centers_)
-        evidence = network.asked(
+        evidence = self._network().asked(
             X, missing, lambda rows, here: evidence_of(rows, here, labels, n_clusters)
         )
         # All memories of a row are out of reach of its dtype: none is preferred.

@@ -46,12 +46,19 @@ class LeaveOneOut:
 
     @property
     def bounds(self):
-        """Bandwidths between which the likelihood has its maximum."""
+        """Bandwidths between which the likelihood has its maximum.
+
+        Its slope is that of the mean of d^2 / h^2 - n_features, d a distance to others,
+        averaged with weights that favour near ones: between the squared distance to the
+        nearest and twice the variance.
+        """
         n_features = self._values.shape[1]
-        variance = self._weights @ np.square(self._values).sum(axis=1) / n_features
-        highest = 4 * np.sqrt(variance)
-        least = np.sqrt(self._nearest[:, 0].min() / n_features) / 2
-        return max(least, 1e-9 * highest), highest
+        variance = self._weights @ np.square(self._values).sum(axis=1)
+        nearest = self._nearest[:, 0]
+        order = np.argsort(nearest, kind="stable")
+        kept = kept_weights(self._weights[order][::-1])[::-1]
+        least = kept @ nearest[order] / kept.sum()
+        return np.sqrt(least / n_features), 3 * np.sqrt(variance / n_features)
 
     def log_densities(self, bandwidth):
         """The log density of each row under all others, in nats (n_rows,)."""
@@ -73,9 +80,13 @@ class LeaveOneOut:
         """The weighted mean of the log densities, without the lowest."""
         values = self.log_densities(bandwidth)
         order = np.argsort(values, kind="stable")
-        weights = self._weights[order]
-        kept = np.clip(np.cumsum(weights) - TRIM, 0, weights)
+        kept = kept_weights(self._weights[order])
         return kept @ values[order] / kept.sum()
+
+
+def kept_weights(weights):
+    """What is left of weights that sum to 1 without the first `TRIM` of their sum."""
+    return np.clip(np.cumsum(weights) - TRIM, 0, weights)
 
 
 def bandwidth_of(rows, random_state):
@@ -112,6 +123,6 @@ def most_likely(left_out):
         lambda log_bandwidth: -left_out.log_likelihood(np.exp(log_bandwidth)),
         bounds=between,
         method="bounded",
-        options={"xatol": 1e-3},
+        options={"xatol": 1e-2},
     )
     return float(np.exp(found.x))

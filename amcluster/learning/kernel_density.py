@@ -25,6 +25,11 @@ def kernel_density(centers, weights, bandwidth, device):
     return Network(memories, device=device)
 
 
+def evidence_at(network, points):
+    """The log evidence at points, of which there may be none (n_points,)."""
+    return Complete(points).log_evidence(network) if len(points) else np.empty(0)
+
+
 def evidence_and_effective_rows(network, points):
     """The log evidence at points, and how many memories make it.
 
@@ -32,10 +37,9 @@ def evidence_and_effective_rows(network, points):
     one memory is near, and all where they are equally far. The standard error of the
     log evidence is about the inverse of its root.
     """
-    rows, memories = Complete(points), network.memories
-    evidence = rows.log_evidence(network)
+    memories, evidence = network.memories, evidence_at(network, points)
     squared = memories._replace(
         log_weights=2 * memories.log_weights, beta=2 * memories.beta
     )
-    of_squares = rows.log_evidence(network._replace(memories=squared))
+    of_squares = evidence_at(network._replace(memories=squared), points)
     return evidence, np.exp(2 * evidence - of_squares)

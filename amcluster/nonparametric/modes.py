@@ -7,7 +7,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from ..learning.kernel_density import evidence_and_effective_rows
+from ..learning.kernel_density import evidence_and_effective_rows, evidence_at
 from ..network import Network
 from ..rows.complete import Complete
 from ..rows.distinct import canonical_order
@@ -15,10 +15,12 @@ from ..rows.distinct import canonical_order
 # States that meet in a cell of this part of the bandwidth go on as one. Beside states
 # that never do, at most three rows in a thousand end at another mode.
 CELL = 0.1
-# Steps of all states end when none of so many in a row made them fewer, or after so
-# many; what is left comes to rest by itself.
-PATIENCE = 3
-MOST_STEPS = 100
+# A state that moves by less than this part of the bandwidth has come far enough, and
+# all have after so many steps: where two are short of one mode, no valley is between.
+SLOW = 1e-3
+MOST_STEPS = 300
+# Memories within so many bandwidths of the origin flow in float32.
+FAR = 500
 
 
 class Modes(NamedTuple):
@@ -37,56 +39,62 @@ class Flow(NamedTuple):
     bandwidth: float
     step_size: float
     states: np.ndarray  # (n_states, n_features), those that have met are one
+    evidence: np.ndarray  # (n_states,) log density, up to a constant
+    moves: np.ndarray  # (n_states,) whether it still moves
     where: np.ndarray  # (n_memories,) the state of each memory
-    idle: int = 0  # steps since states last met
 
     @classmethod
     def of(cls, network, bandwidth, step_size):
         """States that are at the memories."""
-        centers = network.memories.centers
-        where = np.arange(len(centers))
-        return cls(network, bandwidth, step_size, centers, where)
+        memories = network.memories
+        states, n_states = memories.centers, len(memories.centers)
+        if np.abs(states).max() < FAR * bandwidth:
+            states = states.astype(np.float32)
+            network = network._replace(memories=memories.astype(np.float32))
+        none, all_of_them = np.full(n_states, -np.inf), np.ones(n_states, bool)
+        where = np.arange(n_states)
+        return cls(network, bandwidth, step_size, states, none, all_of_them, where)
 
     def step(self):
         """The states after one step, those in a cell taken together."""
-        rows = Complete(self.states)
-        states = self.network.states_after(rows, 1, self.step_size)
+        states, evidence, moves = (x.copy() for x in self[3:6])
+        rows = Complete(states[moves])
+        moved = self.network.states_after(rows, 1, self.step_size)
+        shift = np.linalg.norm(moved - rows.values, axis=1)
+        states[moves], evidence[moves] = moved, evidence_at(self.network, moved)
+        moves[moves] = shift > SLOW * self.bandwidth
         cells = np.floor(states / (CELL * self.bandwidth))
         order, is_first = canonical_order(cells, np.zeros(len(cells)))
         index = np.empty(len(cells), np.intp)
         index[order] = np.cumsum(is_first) - 1
+        kept = order[is_first]
         return self._replace(
-            states=states[order[is_first]],
+            states=states[kept],
+            evidence=evidence[kept],
+            moves=moves[kept],
             where=index[self.where],
-            idle=self.idle + 1 if is_first.all() else 0,
         )
-
-    @property
-    def goes_on(self):
-        """Whether states may still meet."""
-        return len(self.states) > 1 and self.idle < PATIENCE
 
     def free_energy(self):
         """Mean over memories of minus the log density at their states, in nats."""
-        memories = self.network.memories
-        density = Complete(self.states).log_density(self.network)
-        return -float(np.exp(memories.log_weights) @ density[self.where])
+        memories, n_features = self.network.memories, self.states.shape[1]
+        normaliser = memories.energy.log_normaliser(
+            memories.reference_beta, n_features, 0
+        )
+        shares = np.exp(memories.log_weights.astype(np.float64))
+        return -float(shares @ self.evidence[self.where] + normaliser)
 
-    def modes(self):
-        """The modes at which the states come to rest."""
-        states, _ = self.network.states_at_rest(Complete(self.states), self.step_size)
+    def modes(self, network):
+        """The modes that the states have come to, as a network in float64 sees them."""
+        states = self.states.astype(np.float64)
         near = cKDTree(states).query_pairs(CELL * self.bandwidth, output_type="ndarray")
         pairs = coo_array((np.ones(len(near)), near.T), shape=(len(states),) * 2)
         mode = connected_components(pairs, directed=False)[1]
-        evidence, n_rows = evidence_and_effective_rows(self.network, states)
+        evidence, n_rows = evidence_and_effective_rows(network, states)
         # Of states that are one mode the highest is it.
         highest = np.lexsort((-evidence, mode))
         highest = highest[np.unique(mode[highest], return_index=True)[1]]
         order = np.argsort(-evidence[highest], kind="stable")
         rank, highest = np.argsort(order), highest[order]
-        return Modes(
-            states[highest],
-            evidence[highest],
-            n_rows[highest],
-            rank[mode[self.where]],
-        )
+        basins = rank[mode[self.where]]
+        return Modes(states[highest], evidence[highest], n_rows[highest], basins)

@@ -6,8 +6,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
-from ..learning.kernel_density import evidence_and_effective_rows
-from ..rows.complete import Complete
+from ..learning.kernel_density import evidence_and_effective_rows, evidence_at
+from .modes import Modes
 
 # Saddles are looked for between each memory and so many of its neighbours,
 NEIGHBOURS = 10
@@ -64,7 +64,7 @@ def _midpoints(network, basins):
     pairs = np.unique(np.sort(pairs, axis=0), axis=1)
     pairs = pairs[:, basins[pairs[0]] != basins[pairs[1]]]
     points = centers[pairs].mean(axis=0)
-    return np.sort(basins[pairs].T, axis=1), points, _evidence(network, points)
+    return np.sort(basins[pairs].T, axis=1), points, evidence_at(network, points)
 
 
 def _lowest_of_segments(network, modes):
@@ -73,7 +73,7 @@ def _lowest_of_segments(network, modes):
     steps = (np.arange(PLACES) + 1) / (PLACES + 1)
     first, second = modes[pairs[:, 0], None], modes[pairs[:, 1], None]
     points = first + steps[:, None] * (second - first)
-    evidence = _evidence(network, points.reshape(-1, modes.shape[1]))
+    evidence = evidence_at(network, points.reshape(-1, modes.shape[1]))
     evidence = evidence.reshape(points.shape[:2])
     lowest = np.arange(len(pairs)), evidence.argmin(axis=1)
     return pairs, points[lowest], evidence[lowest]
@@ -98,10 +98,6 @@ def _nearest_higher(modes, start):
     away = cdist(some, modes[: start + len(some)], "sqeuclidean")
     after = np.arange(away.shape[1]) >= start + np.arange(len(some))[:, None]
     return np.where(after, np.inf, away).argmin(axis=1)
-
-
-def _evidence(network, points):
-    return Complete(points).log_evidence(network) if len(points) else np.empty(0)
 
 
 class Merging:
@@ -142,6 +138,18 @@ class Merging:
         return mode
 
 
+def without_slopes(modes, saddles):
+    """Modes and passes without those states that no valley parts from a higher mode.
+
+    They were on their way there, along a ridge.
+    """
+    kept, labels = np.unique(merged(modes, saddles, 0.0), return_inverse=True)
+    modes = Modes(*(one[kept] for one in modes[:3]), labels[modes.basins])
+    pairs = labels[saddles.pairs]
+    apart = pairs[:, 0] != pairs[:, 1]
+    return modes, Saddles(*(one[apart] for one in (pairs, *saddles[1:])))
+
+
 def highest_passes(modes, saddles):
     """The highest pass from each mode to a higher one, by index; -1 for the highest."""
     return Merging(saddles, len(modes.points)).join(lambda *_: True).passes
@@ -158,7 +166,7 @@ def merged(modes, saddles, significance):
     modes : Modes
     saddles : Saddles
     significance : float
-        Valleys from so many standard errors on are kept.
+        Valleys of more standard errors are kept.
 
     Returns
     -------
@@ -169,7 +177,7 @@ def merged(modes, saddles, significance):
     def means_nothing(higher, lower, index):
         depth = modes.evidence[lower] - saddles.evidence[index]
         variance = 1 / modes.n_rows[lower] + 1 / saddles.n_rows[index]
-        return depth < significance * np.sqrt(variance)
+        return depth <= significance * np.sqrt(variance)
 
     return Merging(saddles, len(modes.points)).join(means_nothing).groups
 

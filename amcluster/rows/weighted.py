@@ -71,6 +71,8 @@ class WeightedRows(Fields):
         if len(self.values) <= size:
             return self
         mass = np.cumsum(self.weights)
-        index = np.searchsorted(mass, places * mass[-1], "right").clip(max=len(mass) - 1)
+        index = np.searchsorted(mass, places * mass[-1], "right").clip(
+            max=len(mass) - 1
+        )
         index, counts = np.unique(index, return_counts=True)
         return self.drawn(index, counts * (mass[-1] / size))

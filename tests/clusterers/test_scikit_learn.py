@@ -17,6 +17,7 @@ from amcluster import (
     CLAMClusterer,
     CLAMELBOClusterer,
     CRPAssociativeClusterer,
+    ModeClusterer,
     SphericalCLAMClusterer,
 )
 
@@ -29,6 +30,7 @@ ESTIMATORS = [
     CLAMELBOClusterer(covariance="full", n_init=1, max_iter=5),
     CRPAssociativeClusterer(),
     CRPAssociativeClusterer(assignment="hard", discount=0.2),
+    ModeClusterer(),
 ]
 # Checks of sparse input expect four columns of `predict_proba`.
 SPHERICAL = [
@@ -56,9 +58,14 @@ few_directions = pytest.mark.filterwarnings(
 )
 # Some data of checks have such rows.
 rows_of_zeros = pytest.mark.filterwarnings("ignore:.* rows of X are zero")
+# Checks fit toy data with more features than neighbours.
+few_neighbours = pytest.mark.filterwarnings(
+    "ignore:At half of the rows:sklearn.exceptions.ConvergenceWarning"
+)
 
 
 @few_rows
+@few_neighbours
 @one_cluster
 @few_directions
 @rows_of_zeros
@@ -68,6 +75,7 @@ def test_estimator_checks(estimator, check):
 
 
 @few_rows
+@few_neighbours
 @one_cluster
 @pytest.mark.filterwarnings("ignore:X .* feature names:UserWarning")
 @pytest.mark.parametrize("check", FURTHER_CHECKS)
@@ -78,6 +86,7 @@ def test_estimator_checks(estimator, check):
         CLAMELBOClusterer(),
         CRPAssociativeClusterer(),
         SphericalCLAMClusterer(n_init=2),
+        ModeClusterer(),
     ],
     ids=lambda estimator: type(estimator).__name__,
 )
@@ -176,6 +185,7 @@ def test_public_names():
         "CRPPathDisplay",
         "EnergyLandscapeDisplay",
         "MemoryDisplay",
+        "ModeClusterer",
         "ObjectiveDisplay",
         "SphericalCLAMClusterer",
         "compile",
