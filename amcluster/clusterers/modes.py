@@ -6,7 +6,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
@@ -14,18 +14,15 @@ from .._typing import Auto, Device, Floats, Ints, RandomState
 from ..checks import check_number, check_spread, generator_of, shown
 from ..kernels import Memories
 from ..learning.bandwidth import bandwidth_of
-from ..learning.kernel_density import evidence_and_effective_rows, kernel_density
+from ..learning.kernel_density import (
+    evidence_and_effective_rows,
+    evidence_by_group,
+    kernel_density,
+)
 from ..learning.seeding import partition_rows
 from ..network import Network
+from ..nonparametric.basins import clusters_of
 from ..nonparametric.modes import MOST_STEPS, Flow
-from ..nonparametric.prominence import (
-    dissolved,
-    highest_passes,
-    merged,
-    saddles_between,
-    without_slopes,
-)
-from ..rows.complete import Complete
 from ..rows.distinct import distinct_rows
 from ..rows.weighted import WeightedRows
 from .answers import check_step_size
@@ -206,7 +203,7 @@ class ModeClusterer(AssociativeClusterer):
     bandwidth_: float
     beta_: float
     memories_: Floats
-    memory_counts_: Floats
+    memory_counts_: NDArray[np.float64]
     memory_labels_: Ints
     n_clusters_: int
     n_modes_: int
@@ -376,8 +373,8 @@ class ModeClusterer(AssociativeClusterer):
             flow = flow.step()
             history.append(flow.free_energy())
             self._report(0, step + 1, f"{len(flow.states)} states")
-            attributes = partial(self._attributes, flow, network, memories)
-            if iterations.end_one(attributes) or not flow.moves.any():
+            learned = partial(self._attributes, flow, network, memories)
+            if iterations.end_one(learned) or not flow.moves.any():
                 break
         iterations.close()
         attributes = self._attributes(flow, network, memories)
@@ -416,61 +413,31 @@ class ModeClusterer(AssociativeClusterer):
         self, flow: Flow, network: Network, memories: WeightedRows
     ) -> dict[str, Any]:
         """What the fit keeps if states have come so far."""
-        modes = flow.modes(network)
-        modes, saddles = without_slopes(modes, saddles_between(network, modes))
-        groups = merged(modes, saddles, float(self.significance))
-        sizes = np.bincount(modes.basins, memories.weights, len(groups))
-        groups = dissolved(groups, saddles, sizes, self.min_cluster_size)
-        groups = self._seen(groups, saddles, modes.basins, network, memories)
-        kept, labels = np.unique(groups, return_inverse=True)
-        passes = highest_passes(modes, saddles)
-        of_passes = np.append(saddles.evidence, -np.inf)[passes]
-        points = np.vstack([saddles.points, np.full(memories.values.shape[1], np.nan)])
-        dtype, of_memories = memories.values.dtype, labels[modes.basins]
-        shares = np.bincount(of_memories, memories.weights) / memories.total_weight
-        points_of_modes = modes.points.copy()
-        kept_modes = Complete(modes.points[kept])
-        points_of_modes[kept] = network.states_at_rest(kept_modes, self.step_size)[0]
-        centers = (points_of_modes + memories.offset).astype(dtype)
+        clusters = clusters_of(
+            network,
+            memories.weights,
+            flow.modes(network),
+            float(self.significance),
+            self.min_cluster_size,
+        )
+        dtype, labels = memories.values.dtype, clusters.of_memories
+        shares = np.bincount(labels, memories.weights) / memories.total_weight
+        modes = clusters.at_rest(network, self.step_size) + memories.offset
         return {
-            "cluster_centers_": centers[kept],
+            "cluster_centers_": modes[clusters.highest].astype(dtype),
             "weights_": shares.astype(dtype),
             "bandwidth_": flow.bandwidth,
             "beta_": 0.5 / flow.bandwidth**2,
             "memories_": memories.values + memories.offset,
             "memory_counts_": memories.weights,
-            "memory_labels_": of_memories,
-            "n_clusters_": len(kept),
-            "n_modes_": len(groups),
-            "modes_": centers,
-            "mode_labels_": labels,
-            "prominences_": (modes.evidence - of_passes).astype(dtype),
-            "saddles_": (points[passes] + memories.offset).astype(dtype),
+            "memory_labels_": labels,
+            "n_clusters_": len(clusters.highest),
+            "n_modes_": len(modes),
+            "modes_": modes.astype(dtype),
+            "mode_labels_": clusters.labels,
+            "prominences_": clusters.prominences.astype(dtype),
+            "saddles_": (clusters.passes + memories.offset).astype(dtype),
         }
-
-    def _seen(
-        self,
-        groups: Ints,
-        saddles: Any,
-        basins: Ints,
-        network: Network,
-        memories: WeightedRows,
-    ) -> Ints:
-        """Groups of modes that are the label of enough rows, too."""
-        centers = network.memories.centers
-        while True:
-            present, labels = np.unique(groups, return_inverse=True)
-            evidence = evidence_of(
-                Complete(centers), network, labels[basins], len(present)
-            )
-            sizes = np.zeros(len(groups))
-            sizes[present] = np.bincount(
-                evidence.argmax(axis=1), memories.weights, len(present)
-            )
-            fewer = dissolved(groups, saddles, sizes, self.min_cluster_size)
-            if np.array_equal(fewer, groups):
-                return groups
-            groups = fewer
 
     def _warn_of(
         self, network: Network, memories: WeightedRows, attributes: dict[str, Any]
@@ -505,7 +472,9 @@ class ModeClusterer(AssociativeClusterer):
     def _posteriors(self, X: Floats, missing: bool) -> Floats:
         labels, n_clusters = self.memory_labels_, len(self.cluster_centers_)
         evidence = self._network().asked(
-            X, missing, lambda rows, here: evidence_of(rows, here, labels, n_clusters)
+            X,
+            missing,
+            lambda rows, here: evidence_by_group(rows, here, labels, n_clusters),
         )
         # All memories of a row are out of reach of its dtype: none is preferred.
         evidence[np.isneginf(evidence).all(axis=1)] = 0
@@ -532,13 +501,3 @@ class ModeClusterer(AssociativeClusterer):
             "memory_counts_": (n_memories,),
             "memory_labels_": (n_memories,),
         }
-
-
-def evidence_of(rows: Any, network: Network, labels: Ints, n_clusters: int) -> Floats:
-    """Log evidence of the memories of each cluster (n_rows, n_clusters)."""
-    memories = network.memories.astype(rows.values.dtype)
-    out = np.empty((len(rows.values), n_clusters), rows.values.dtype)
-    for cluster in range(n_clusters):
-        some = network._replace(memories=memories.some(labels == cluster))
-        out[:, cluster] = rows.log_evidence(some)
-    return out

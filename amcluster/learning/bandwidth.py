@@ -5,9 +5,9 @@ from math import ceil, log, log2
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
 
-from ..network import Network
 from ..rows.complete import Complete
 from .kernel_density import kernel_density
 
@@ -18,10 +18,9 @@ TRIM = 0.02
 # How much smoother a density is made than the likelihood wants, so that its gradient is
 # smooth enough. Measured on 26 sets: 1 to 1.5 do about as well.
 FACTOR = 1.2
-# Where all other rows together weigh less than this part of the row itself, their sum
-# is lost in rounding, and so many of the nearest stand for all.
+# Where all other rows together weigh less than this part of the row itself, rounding
+# would hide them beside it.
 ROUNDING = 1e-6
-NEAREST = 8
 
 
 class LeaveOneOut:
@@ -40,9 +39,6 @@ class LeaveOneOut:
         self._weights = rows.weights / rows.total_weight
         self._values = rows.values.astype(np.float64)
         self._device = rows.device
-        n_nearest = min(NEAREST + 1, len(self._values))
-        distances, index = cKDTree(self._values).query(self._values, n_nearest)
-        self._nearest, self._index = np.square(distances[:, 1:]), index[:, 1:]
 
     @property
     def bounds(self):
@@ -54,7 +50,7 @@ class LeaveOneOut:
         """
         n_features = self._values.shape[1]
         variance = self._weights @ np.square(self._values).sum(axis=1)
-        nearest = self._nearest[:, 0]
+        nearest = np.square(cKDTree(self._values).query(self._values, [2])[0][:, 0])
         order = np.argsort(nearest, kind="stable")
         kept = kept_weights(self._weights[order][::-1])[::-1]
         least = kept @ nearest[order] / kept.sum()
@@ -62,19 +58,22 @@ class LeaveOneOut:
 
     def log_densities(self, bandwidth):
         """The log density of each row under all others, in nats (n_rows,)."""
-        network: Network = kernel_density(
-            self._values, self._weights, bandwidth, self._device
-        )
+        network = kernel_density(self._values, self._weights, bandwidth, self._device)
         log_own = np.log(self._weights)
         others = np.expm1(Complete(self._values).log_evidence(network) - log_own)
-        logits = log_own[self._index] - network.memories.beta * self._nearest
-        nearest = logsumexp(logits, axis=1)
         few = others < ROUNDING
-        evidence = np.where(few, nearest, log_own + np.log(np.where(few, 1, others)))
+        evidence = log_own + np.log(np.where(few, 1, others))
+        evidence[few] = self._evidence_of_others(few, network.memories)
         normaliser = network.memories.energy.log_normaliser(
             network.memories.beta, self._values.shape[1], 0
         )
         return evidence + normaliser - np.log1p(-self._weights)
+
+    def _evidence_of_others(self, where, memories):
+        """The log evidence of all others for some of the rows, pair by pair."""
+        squared = cdist(self._values[where], self._values, "sqeuclidean")
+        squared[np.arange(len(squared)), np.flatnonzero(where)] = np.inf
+        return logsumexp(memories.log_weights - memories.beta * squared, axis=1)
 
     def log_likelihood(self, bandwidth):
         """The weighted mean of the log densities, without the lowest."""

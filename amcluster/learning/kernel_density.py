@@ -43,3 +43,13 @@ def evidence_and_effective_rows(network, points):
     )
     of_squares = evidence_at(network._replace(memories=squared), points)
     return evidence, np.exp(2 * evidence - of_squares)
+
+
+def evidence_by_group(rows, network, labels, n_groups):
+    """Log evidence of the memories of each group (n_rows, n_groups)."""
+    memories = network.memories.astype(rows.values.dtype)
+    out = np.empty((len(rows.values), n_groups), rows.values.dtype)
+    for group in range(n_groups):
+        some = network._replace(memories=memories.some(labels == group))
+        out[:, group] = rows.log_evidence(some)
+    return out

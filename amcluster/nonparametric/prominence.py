@@ -29,8 +29,9 @@ class Saddles(NamedTuple):
 def saddles_between(network, modes):
     """Passes between the basins of modes.
 
-    Along a path over two memories that are neighbours, or straight from mode to mode,
-    the density is nowhere lower than at these places: so none is above the true pass.
+    They are looked for between memories of two basins that are neighbours, half way,
+    and straight from mode to mode, at the lowest point: so a valley that is narrower
+    than a neighbourhood is none.
 
     Parameters
     ----------
@@ -42,14 +43,17 @@ def saddles_between(network, modes):
     Saddles
         They connect all modes.
     """
-    candidates = [
-        _midpoints(network, modes.basins),
-        _lowest_of_segments(network, modes.points),
-    ]
+    of_neighbours = _midpoints(network, modes.basins)
+    return _highest(network, modes, of_neighbours, _lowest_of_segments(network, modes))
+
+
+def _highest(network, modes, *candidates):
+    """The highest candidate of each pair, no higher than the lower of its modes."""
     pairs, points, evidence = map(np.concatenate, zip(*candidates, strict=True))
     order = np.lexsort((-evidence, pairs[:, 1], pairs[:, 0]))
     is_first = np.diff(pairs[order], axis=0, prepend=-1).any(axis=1)
     best = order[is_first]
+    evidence = np.minimum(evidence, modes.evidence[pairs[:, 1]])
     best = best[np.argsort(-evidence[best], kind="stable")]
     n_rows = evidence_and_effective_rows(network, points[best])[1]
     return Saddles(pairs[best], points[best], evidence[best], n_rows)
@@ -69,6 +73,7 @@ def _midpoints(network, basins):
 
 def _lowest_of_segments(network, modes):
     """Pairs of modes that are near, and the lowest points straight between them."""
+    modes = modes.points
     pairs = _near_pairs(modes)
     steps = (np.arange(PLACES) + 1) / (PLACES + 1)
     first, second = modes[pairs[:, 0], None], modes[pairs[:, 1], None]
@@ -138,16 +143,14 @@ class Merging:
         return mode
 
 
-def without_slopes(modes, saddles):
-    """Modes and passes without those states that no valley parts from a higher mode.
+def without_slopes(network, modes):
+    """Modes without those states that no valley parts from a higher one.
 
-    They were on their way there, along a ridge.
+    The way straight there is uphill: they were slow to go.
     """
+    saddles = _highest(network, modes, _lowest_of_segments(network, modes))
     kept, labels = np.unique(merged(modes, saddles, 0.0), return_inverse=True)
-    modes = Modes(*(one[kept] for one in modes[:3]), labels[modes.basins])
-    pairs = labels[saddles.pairs]
-    apart = pairs[:, 0] != pairs[:, 1]
-    return modes, Saddles(*(one[apart] for one in (pairs, *saddles[1:])))
+    return Modes(*(one[kept] for one in modes[:3]), labels[modes.basins])
 
 
 def highest_passes(modes, saddles):
