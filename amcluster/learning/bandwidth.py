@@ -117,11 +117,12 @@ def most_likely(left_out):
     least, highest = left_out.bounds
     grid = np.geomspace(least, highest, max(ceil(log2(highest / least)), 1) + 1)
     best = int(np.argmax([left_out.log_likelihood(one) for one in grid]))
-    between = log(grid[max(best - 1, 0)]), log(grid[min(best + 1, len(grid) - 1)])
+    around = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
+    # In units of the highest the search goes the same way for data in any unit.
     found = minimize_scalar(
-        lambda log_bandwidth: -left_out.log_likelihood(np.exp(log_bandwidth)),
-        bounds=between,
+        lambda log_part: -left_out.log_likelihood(highest * np.exp(log_part)),
+        bounds=[log(one / highest) for one in around],
         method="bounded",
         options={"xatol": 1e-2},
     )
-    return float(np.exp(found.x))
+    return float(highest * np.exp(found.x))

@@ -11,9 +11,11 @@ from .modes import Modes
 
 # Saddles are looked for between each memory and so many of its neighbours,
 NEIGHBOURS = 10
-# and on the segments from each mode to so many others, at so many places.
+# and on the segments from each mode to so many others, at places no farther from each
+# other than this part of the bandwidth, unless they were more than so many.
 NEAREST_MODES = 4
-PLACES = 9
+SPACING = 0.5
+MOST_PLACES = 64
 BLOCK = 512
 
 
@@ -73,14 +75,18 @@ def _midpoints(network, basins):
 
 def _lowest_of_segments(network, modes):
     """Pairs of modes that are near, and the lowest points straight between them."""
-    modes = modes.points
-    pairs = _near_pairs(modes)
-    steps = (np.arange(PLACES) + 1) / (PLACES + 1)
-    first, second = modes[pairs[:, 0], None], modes[pairs[:, 1], None]
-    points = first + steps[:, None] * (second - first)
-    evidence = evidence_at(network, points.reshape(-1, modes.shape[1]))
-    evidence = evidence.reshape(points.shape[:2])
-    lowest = np.arange(len(pairs)), evidence.argmin(axis=1)
+    pairs = _near_pairs(modes.points)
+    starts, ends = modes.points[pairs.T]
+    bandwidth = (2 * network.memories.reference_beta) ** -0.5
+    gaps = np.linalg.norm(ends - starts, axis=1) / (SPACING * bandwidth)
+    n_places = np.clip(np.ceil(gaps), 2, MOST_PLACES).astype(int) - 1
+    firsts = np.cumsum(n_places) - n_places
+    of_pairs = np.repeat(np.arange(len(pairs)), n_places)
+    places = np.arange(len(of_pairs)) - firsts[of_pairs] + 1
+    parts = (places / (n_places[of_pairs] + 1))[:, None]
+    points = starts[of_pairs] + parts * (ends - starts)[of_pairs]
+    evidence = evidence_at(network, points)
+    lowest = np.lexsort((evidence, of_pairs))[firsts]
     return pairs, points[lowest], evidence[lowest]
 
 

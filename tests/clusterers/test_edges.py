@@ -8,7 +8,12 @@ import pytest
 from scipy.stats import multivariate_normal, multivariate_t
 from sklearn.base import clone
 
-from amcluster import CLAMClusterer, CLAMELBOClusterer, CRPAssociativeClusterer
+from amcluster import (
+    CLAMClusterer,
+    CLAMELBOClusterer,
+    CRPAssociativeClusterer,
+    ModeClusterer,
+)
 from amcluster.energies import StudentT
 
 MODELS = {
@@ -21,6 +26,7 @@ MODELS = {
     ),
     "crp": CRPAssociativeClusterer(metric="euclidean", random_state=0),
     "crp in a metric": CRPAssociativeClusterer(random_state=0),
+    "modes": ModeClusterer(random_state=0),
 }
 FILL_VALUE = 9.96921e36  # of netCDF, in float32
 dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -30,8 +30,9 @@ def fitted(blobs):
     return ModeClusterer(random_state=0).fit(blobs)
 
 
-@pytest.mark.parametrize("n_features", [1, 2, 7])
-@pytest.mark.parametrize("n_rows", [50, 5000])
+@pytest.mark.parametrize(
+    ("n_features", "n_rows"), [(1, 50), (2, 50), (7, 50), (2, 4500)]
+)
 @ignore_warnings
 def test_the_density_is_that_of_scikit_learn(n_features, n_rows):
     """Also where memories are met in slices."""

@@ -5,7 +5,12 @@ import pytest
 from sklearn.base import clone
 from sklearn.metrics import adjusted_rand_score
 
-from amcluster import CLAMClusterer, CLAMELBOClusterer, CRPAssociativeClusterer
+from amcluster import (
+    CLAMClusterer,
+    CLAMELBOClusterer,
+    CRPAssociativeClusterer,
+    ModeClusterer,
+)
 
 from ..data import hide
 from .crp import FORMS
@@ -26,6 +31,8 @@ MODELS = {
         f"crp {' '.join(form.values())}": CRPAssociativeClusterer(**form)
         for form in FORMS
     },
+    "modes": ModeClusterer(),
+    "modes of some": ModeClusterer(max_memories=50),
 }
 CASES = [
     *((name, table) for name in MODELS for table in ("iris", "iris with holes")),
@@ -37,6 +44,12 @@ METHODS = (
     *("retrieve", "trajectory", "complete"),
 )
 cases = pytest.mark.parametrize(("name", "table"), CASES)
+# Only complete rows can be memories of the density of rows.
+few_complete = pytest.mark.filterwarnings(
+    "ignore:.* rows have missing values:UserWarning",
+    "ignore:At half of the rows:sklearn.exceptions.ConvergenceWarning",
+    "ignore:One cluster was found:sklearn.exceptions.ConvergenceWarning",
+)
 
 
 @pytest.fixture
@@ -56,6 +69,7 @@ def model(name):
 
 
 @cases
+@few_complete
 def test_order_does_not_matter_and_weights_are_copies(model, X):
     rng = np.random.default_rng(0)
     weights = rng.integers(0, 4, len(X))
@@ -71,6 +85,7 @@ def test_order_does_not_matter_and_weights_are_copies(model, X):
 
 
 @cases
+@few_complete
 def test_float32(name, table, model, X):
     # Iris has no clear number of memories: hard seats keep what rounding made of ties.
     unclear = table == "iris" and name.startswith("crp")

@@ -5,7 +5,13 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.stats import multivariate_normal
 
-from amcluster.learning.bandwidth import FACTOR, LeaveOneOut, bandwidth_of
+from amcluster.learning.bandwidth import (
+    FACTOR,
+    MOST_ROWS,
+    LeaveOneOut,
+    bandwidth_of,
+    most_likely,
+)
 from amcluster.learning.kernel_density import (
     evidence_and_effective_rows,
     kernel_density,
@@ -65,7 +71,7 @@ def test_rows_are_left_out(name, bandwidth):
 @names
 def test_the_most_likely_is_found(name):
     rows = rows_of(name, weighted=False)
-    grid = np.geomspace(1e-2, 10, 4000)
+    grid = np.geomspace(1e-2, 10, 1000)
     left_out = LeaveOneOut(rows)
     best = grid[np.argmax([left_out.log_likelihood(h) for h in grid])]
     least, highest = left_out.bounds
@@ -100,16 +106,15 @@ def test_copies_do_not_narrow_it():
 
 
 def test_many_rows_are_drawn():
-    """The bandwidth of all of them, from 2000: to a few per cent."""
+    """The bandwidth falls with the number of all rows, from that of 2000."""
     X = np.random.default_rng(0).normal(size=(6000, 1))
     rows = distinct_rows(X, np.ones(len(X)))
-    left_out = LeaveOneOut(rows)
-    grid = np.geomspace(*left_out.bounds, 60)
-    best = grid[np.argmax([left_out.log_likelihood(h) for h in grid])]
-    expected = FACTOR * best * len(X) ** (1 / 5 - 1 / 7)
-    for seed in range(3):
-        found = bandwidth_of(rows, np.random.RandomState(seed))
-        np.testing.assert_allclose(found, expected, rtol=0.35)
+    some = rows.in_strata(MOST_ROWS, np.random.RandomState(0))
+    assert MOST_ROWS / 2 < len(some.values) <= MOST_ROWS
+    expected = FACTOR * most_likely(LeaveOneOut(some))
+    expected *= some.n_effective ** (1 / 5) * 6000 ** (-1 / 7)
+    found = bandwidth_of(rows, np.random.RandomState(0))
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 def test_strata():

@@ -72,11 +72,9 @@ def test_energies_fall():
     X = np.random.default_rng(0).normal(size=(300, 3))
     network = density_of(X, 0.4)
     _, energies = flow_to_rest(network, 0.4)
-    start = (
-        -network.memories.log_weights
-    )  # a density of one row alone, up to a constant
-    assert np.isfinite(start).all()
-    assert (np.diff(energies) <= 1e-4).all()
+    # States that meet in a cell go on from the place of one of them.
+    assert (np.diff(energies) <= 1e-3).all()
+    assert energies[-1] < energies[0] - 0.1
 
 
 @pytest.mark.parametrize("n_features", [1, 3])
