@@ -94,7 +94,9 @@ def density(n_rows, n_features):
         (timed(modes.score_samples, new), timed(exact.score_samples, new))
         for _ in range(3)
     ]
-    ours, theirs = (min(seconds for _, seconds in side) for side in zip(*pairs))
+    ours, theirs = (
+        min(seconds for _, seconds in side) for side in zip(*pairs, strict=True)
+    )
     (ours_of_rows, _), (theirs_of_rows, _) = pairs[0]
     row = {
         "rows": n_rows,

@@ -26,7 +26,13 @@ from ..nonparametric.modes import MOST_STEPS, Flow
 from ..rows.distinct import distinct_rows
 from ..rows.weighted import WeightedRows
 from .answers import check_step_size
-from .base import AssociativeClusterer, Learned
+from .base import (
+    RESOLUTION,
+    AssociativeClusterer,
+    Learned,
+    sharpness,
+    warn_of_rounding,
+)
 from .callbacks import Iterations, Task
 from .centers import is_word
 
@@ -317,9 +323,14 @@ class ModeClusterer(AssociativeClusterer):
     def _fit_rows(self, X: Floats, weights: Floats, task: Task) -> None:
         complete = self._complete_rows(X, weights)
         device = self._device()
-        rows = distinct_rows(X[complete], weights[complete])._replace(device=device)
+        table = X[complete], weights[complete]
+        rows = distinct_rows(*table)._replace(device=device)
         check_spread(rows.values)
         learned = self._learn(X, rows, generator_of(self.random_state), task)
+        if X.dtype == np.float32:
+            unknown = sharpness(rows, learned.attributes) * np.finfo(X.dtype).eps
+            if unknown > RESOLUTION:
+                learned = self._learned_in_float64(*table, learned, task)
         self.__dict__.update(learned.attributes)
         self.history_ = np.asarray(learned.history)
         self.objective_ = float(self.history_[-1])
@@ -331,24 +342,29 @@ class ModeClusterer(AssociativeClusterer):
         away = X[counts] - self.cluster_centers_[self.labels_[counts]]
         squares = np.nansum(np.square(away, dtype=np.float64), axis=1)
         self.inertia_ = float(weights[counts] @ squares)
+        more = len(rows.values) > len(self.cluster_centers_)
+        if X.dtype == np.float32 and more:
+            warn_of_rounding(rows, self.inertia_ / weights.sum())
+        self._warn_of_modes(device)
 
     def _complete_rows(self, X: Floats, weights: Floats) -> Any:
         """Which rows can be memories: those without missing values."""
-        missing = np.isnan(X).any(axis=1)
-        if not missing.any():
-            return slice(None)
-        if not (weights > 0)[~missing].any():
+        missing, counts = np.isnan(X).any(axis=1), weights > 0
+        n_missing = np.count_nonzero(missing & counts)
+        if n_missing == np.count_nonzero(counts):
             raise ValueError(
                 "X has NaN in every row of positive weight, and only complete rows can"
                 " be memories. Fill missing values first, as by AssociativeImputer."
             )
-        warnings.warn(
-            f"{np.count_nonzero(missing)} of {len(X)} rows have missing values: they"
-            " get labels, but only the others are memories. Fill missing values first,"
-            " as by AssociativeImputer, if these are few or unlike the rest.",
-            UserWarning,
-            stacklevel=6,
-        )
+        if n_missing:
+            warnings.warn(
+                f"{n_missing} of {np.count_nonzero(counts)} rows have missing values:"
+                " they get labels, but only the others are memories. Fill missing"
+                " values first, as by AssociativeImputer, if the others are few or"
+                " unlike these.",
+                UserWarning,
+                stacklevel=6,
+            )
         return ~missing
 
     def _learn(
@@ -379,7 +395,6 @@ class ModeClusterer(AssociativeClusterer):
         iterations.close()
         attributes = self._attributes(flow, network, memories)
         subtask.end(attributes)
-        self._warn_of(network, memories, attributes)
         return Learned(attributes, np.array(history))
 
     def _bandwidth_of(
@@ -439,35 +454,35 @@ class ModeClusterer(AssociativeClusterer):
             "saddles_": (clusters.passes + memories.offset).astype(dtype),
         }
 
-    def _warn_of(
-        self, network: Network, memories: WeightedRows, attributes: dict[str, Any]
-    ) -> None:
+    def _warn_of_modes(self, device: Any) -> None:
         """Say so if modes are rows, or all rows one mode."""
-        n_memories, n_features = memories.values.shape
+        n_memories, n_features = self.memories_.shape
         if n_memories < 2 * self.min_cluster_size:
             return
-        some = memories.spread_out(ROWS_TO_ASK)
-        n_rows = evidence_and_effective_rows(network, some.values.astype(float))[1]
+        centers = self.memories_ - self.memories_.mean(axis=0, dtype=np.float64)
+        network = kernel_density(centers, self.memory_counts_, self.bandwidth_, device)
+        some = slice(None, None, -(-n_memories // ROWS_TO_ASK))
+        n_rows = evidence_and_effective_rows(network, centers[some])[1]
         order = np.argsort(n_rows)
-        mass = np.cumsum(some.weights[order])
+        mass = np.cumsum(self.memory_counts_[some][order])
         median = n_rows[order][np.searchsorted(mass, mass[-1] / 2)]
         if median < LEAST_EFFECTIVE:
             what = (
                 f"At half of the rows the density is made by {median:.2g} rows or"
-                f" fewer, and {attributes['n_modes_']} of {n_memories} memories are"
-                f" modes: with {n_features} features neighbours are far apart. Use"
+                f" fewer, and {self.n_modes_} of {n_memories} memories are modes: with"
+                f" {n_features} features neighbours are far apart. Use"
                 " CRPAssociativeClusterer, fewer columns (as by PCA), or a larger"
-                f" bandwidth than {attributes['bandwidth_']:.3g}."
+                f" bandwidth than {self.bandwidth_:.3g}."
             )
-        elif attributes["n_clusters_"] == 1:
+        elif self.n_clusters_ == 1:
             what = (
                 f"One cluster was found in {n_memories} distinct rows. If you expect"
-                f" more, try a bandwidth below {attributes['bandwidth_']:.3g}, or"
-                f" significance below {self.significance}."
+                f" more, try a bandwidth below {self.bandwidth_:.3g}, or significance"
+                f" below {self.significance}."
             )
         else:
             return
-        warnings.warn(what, ConvergenceWarning, stacklevel=7)
+        warnings.warn(what, ConvergenceWarning, stacklevel=6)
 
     def _posteriors(self, X: Floats, missing: bool) -> Floats:
         labels, n_clusters = self.memory_labels_, len(self.cluster_centers_)

@@ -123,6 +123,6 @@ def most_likely(left_out):
         lambda log_part: -left_out.log_likelihood(highest * np.exp(log_part)),
         bounds=[log(one / highest) for one in around],
         method="bounded",
-        options={"xatol": 1e-2},
+        options={"xatol": 1e-4},
     )
     return float(highest * np.exp(found.x))

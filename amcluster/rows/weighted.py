@@ -28,7 +28,8 @@ class WeightedRows(Fields):
     @property
     def n_effective(self):
         """Kish's effective number of rows: all of them if they have one weight."""
-        return self.total_weight**2 / np.square(self.weights).sum()
+        parts = self.weights / self.weights.max()  # whose squares are in range
+        return parts.sum() ** 2 / np.square(parts).sum()
 
     @property
     def log_units(self):

@@ -307,10 +307,13 @@ def test_arrays_in_other_order_are_the_same(name):
 
 @dtypes
 @pytest.mark.parametrize(
-    "name", [n for n in MODELS if "metric" not in n and n != "crp"]
+    "name", [n for n in MODELS if "metric" not in n and n not in ("crp", "modes")]
 )
 def test_weights_of_any_size_are_shares(name, dtype):
-    """A power of two changes no bit; with a metric weights count rows besides."""
+    """A power of two changes no bit.
+
+    With a metric, and for the least size of a cluster, weights count rows besides.
+    """
     X = two_blobs(dtype)
     weights = np.random.default_rng(1).uniform(0.5, 2, len(X))
     expected = clone(MODELS[name]).fit(X, sample_weight=weights)
@@ -333,7 +336,7 @@ def test_weights_of_any_size_are_shares(name, dtype):
 def test_weights_of_any_size_in_a_metric(size, dtype):
     X = two_blobs(dtype, holes=True)
     for name in MODELS:
-        if "crp" in name:
+        if "crp" in name or name == "modes":  # which count rows
             continue
         model = clone(MODELS[name]).fit(X, sample_weight=np.full(len(X), size))
         ordinary = clone(MODELS[name]).fit(X, sample_weight=np.full(len(X), 1e9))
@@ -374,6 +377,7 @@ def far_apart(distance, offset=0.0, holes=False):
 @pytest.mark.parametrize("holes", [False, True])
 @pytest.mark.parametrize("distance", [1e2, 1e6])
 @models
+@pytest.mark.filterwarnings("ignore:.* rows have missing values:UserWarning")
 def test_groups_far_apart_in_float32_are_those_of_float64(name, distance, holes):
     X = far_apart(distance, holes=holes)
     narrow, wide = (clone(MODELS[name]).fit(rows) for rows in (X, X.astype(float)))
@@ -400,6 +404,8 @@ def test_an_offset_in_float32_leaves_the_radius(name, offset):
 @models
 @pytest.mark.parametrize(("distance", "offset"), [(10.0, 3e7), (1e8, 0.0)])
 def test_a_radius_of_few_units_in_the_last_place_is_told(name, distance, offset):
+    if name == "modes" and distance == 1e8:
+        pytest.skip("A row far from all others, which counts 60 times, is a kernel.")
     model = clone(MODELS[name])
     with pytest.warns(RuntimeWarning, match="float32 resolves .* use float64"):
         model.fit(far_apart(distance, offset))
