@@ -22,6 +22,7 @@ from amcluster import (
     CLAMClusterer,
     CLAMELBOClusterer,
     CRPAssociativeClusterer,
+    ModeClusterer,
 )
 from amcluster.execution import select
 from amcluster.execution.select import CPU, device_named
@@ -54,6 +55,7 @@ ESTIMATORS = {
     "crp-hard": CRPAssociativeClusterer(metric="euclidean", assignment="hard", **SEED),
     "crp": CRPAssociativeClusterer(metric="euclidean", **SEED),
     "crp-metric": CRPAssociativeClusterer(covariance="tied", **SEED),
+    "modes": ModeClusterer(1.0, min_cluster_size=2, max_memories=10, random_state=0),
 }
 METHODS = (
     *("predict", "predict_proba", "score_samples", "energy", "novelty"),
