@@ -433,11 +433,11 @@ class ModeClusterer(AssociativeClusterer):
             memories.weights,
             flow.modes(network),
             float(self.significance),
-            self.min_cluster_size,
+            int(self.min_cluster_size),
         )
         dtype, labels = memories.values.dtype, clusters.of_memories
         shares = np.bincount(labels, memories.weights) / memories.total_weight
-        modes = clusters.at_rest(network, self.step_size) + memories.offset
+        modes = clusters.at_rest(network, float(self.step_size)) + memories.offset
         return {
             "cluster_centers_": modes[clusters.highest].astype(dtype),
             "weights_": shares.astype(dtype),
@@ -457,7 +457,7 @@ class ModeClusterer(AssociativeClusterer):
     def _warn_of_modes(self, device: Any) -> None:
         """Say so if modes are rows, or all rows one mode."""
         n_memories, n_features = self.memories_.shape
-        if n_memories < 2 * self.min_cluster_size:
+        if n_memories < 2 * int(self.min_cluster_size):
             return
         centers = self.memories_ - self.memories_.mean(axis=0, dtype=np.float64)
         network = kernel_density(centers, self.memory_counts_, self.bandwidth_, device)

@@ -37,6 +37,7 @@ class LeaveOneOut:
 
     def __init__(self, rows):
         self._weights = rows.weights / rows.total_weight
+        self._of_others = np.maximum(1 - self._weights, np.finfo(float).eps)
         self._values = rows.values.astype(np.float64)
         self._device = rows.device
 
@@ -46,15 +47,17 @@ class LeaveOneOut:
 
         Its slope is that of the mean of d^2 / h^2 - n_features, d a distance to others,
         averaged with weights that favour near ones: between the squared distance to the
-        nearest and twice the variance.
+        nearest and the mean of all. A tenth more is room for what is left out.
         """
-        n_features = self._values.shape[1]
-        variance = self._weights @ np.square(self._values).sum(axis=1)
-        nearest = np.square(cKDTree(self._values).query(self._values, [2])[0][:, 0])
+        values, weights, n_features = self._values, self._weights, self._values.shape[1]
+        nearest = np.square(cKDTree(values).query(values, [2])[0][:, 0])
         order = np.argsort(nearest, kind="stable")
-        kept = kept_weights(self._weights[order][::-1])[::-1]
+        kept = kept_weights(weights[order][::-1])[::-1]
         least = kept @ nearest[order] / kept.sum()
-        return np.sqrt(least / n_features), 3 * np.sqrt(variance / n_features)
+        about_mean = np.square(values - weights @ values).sum(axis=1)
+        of_others = (about_mean + weights @ about_mean) / self._of_others
+        highest = weights @ of_others
+        return np.sqrt(least / n_features), 1.1 * np.sqrt(highest / n_features)
 
     def log_densities(self, bandwidth):
         """The log density of each row under all others, in nats (n_rows,)."""
@@ -67,7 +70,7 @@ class LeaveOneOut:
         normaliser = network.memories.energy.log_normaliser(
             network.memories.beta, self._values.shape[1], 0
         )
-        return evidence + normaliser - np.log1p(-self._weights)
+        return evidence + normaliser - np.log(self._of_others)
 
     def _evidence_of_others(self, where, memories):
         """The log evidence of all others for some of the rows, pair by pair."""

@@ -68,9 +68,11 @@ class WeightedRows(Fields):
         much as the strata from which it is drawn; if they are no more, all rows are
         returned as they are. The generator is used in the same way for any rows.
         """
-        places = (np.arange(size) + random_state.uniform(size=size)) / size
+        seed = random_state.randint(2**31 - 1)
         if len(self.values) <= size:
             return self
+        inside = np.random.RandomState(seed).uniform(size=size)
+        places = (np.arange(size) + inside) / size
         mass = np.cumsum(self.weights)
         index = np.searchsorted(mass, places * mass[-1], "right").clip(
             max=len(mass) - 1

@@ -1,8 +1,13 @@
 """ModeClusterer: clusters as modes of a kernel density."""
 
+import re
+import warnings
+from contextlib import redirect_stdout
+from io import StringIO
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import logsumexp, softmax
 from sklearn.base import clone
@@ -15,7 +20,13 @@ from amcluster import ModeClusterer
 
 from ..data import clear_blobs, hide
 from ..strategies import seeds
+from ..strategies import tables as any_tables
+from .test_parameters import numbers, odd_numbers, plain, wild_tables
 
+NUMBERS = [
+    *("bandwidth", "significance", "min_cluster_size", "max_memories", "step_size"),
+    *("random_state", "verbose"),
+]
 ignore_warnings = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning"
 )
@@ -352,3 +363,42 @@ def test_a_state_that_was_changed_is_named(blobs):
     model.memory_labels_ = model.memory_labels_[:-1]
     with pytest.raises(ValueError, match="memory_labels_ has shape"):
         model.predict(blobs)
+
+
+@given(st.one_of(any_tables(), wild_tables), st.data())
+@settings(max_examples=100)
+def test_a_result_or_a_named_error(X, data):
+    names = data.draw(st.lists(st.sampled_from(NUMBERS), max_size=3))
+    parameters = {name: data.draw(numbers, label=name) for name in names}
+    model, named = ModeClusterer(), "|".join([*names, "X ", "array", "NaN", "inf"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            model.set_params(**parameters).fit(X)
+        except (ValueError, TypeError) as error:
+            if not re.search(named, str(error)):
+                raise
+            return
+    assert model.labels_.shape == (len(X),)
+    np.testing.assert_array_equal(model.labels_, model.predict(X))
+    assert np.isfinite(model.predict_proba(X)).all()
+    assert np.isfinite(model.cluster_centers_).all()
+    assert (model.prominences_ >= 0).all()
+
+
+@given(st.sampled_from(NUMBERS), odd_numbers)
+@settings(max_examples=100)
+def test_a_number_of_another_type_is_that_number_or_named(name, number):
+    X, _ = clear_blobs(3, 2, 60)
+    with warnings.catch_warnings(), redirect_stdout(StringIO()):
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("error", message="overflow")
+        try:
+            model = ModeClusterer(**{"random_state": 0, name: number}).fit(X)
+        except (ValueError, TypeError) as error:
+            if name not in str(error):
+                raise
+            return
+        same = ModeClusterer(**{"random_state": 0, name: plain(number)}).fit(X)
+    np.testing.assert_array_equal(model.modes_, same.modes_)
+    np.testing.assert_array_equal(model.labels_, same.labels_)
