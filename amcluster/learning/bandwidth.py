@@ -47,7 +47,8 @@ class LeaveOneOut:
 
         Its slope is that of the mean of d^2 / h^2 - n_features, d a distance to others,
         averaged with weights that favour near ones: between the squared distance to the
-        nearest and the mean of all. A tenth more is room for what is left out.
+        nearest and the mean of all. A tenth more is room for what is left out, and
+        the factor 2 for rounding where one row has nearly all of the weight.
         """
         values, weights, n_features = self._values, self._weights, self._values.shape[1]
         nearest = np.square(cKDTree(values).query(values, [2])[0][:, 0])
@@ -56,8 +57,8 @@ class LeaveOneOut:
         least = kept @ nearest[order] / kept.sum()
         about_mean = np.square(values - weights @ values).sum(axis=1)
         of_others = (about_mean + weights @ about_mean) / self._of_others
-        highest = weights @ of_others
-        return np.sqrt(least / n_features), 1.1 * np.sqrt(highest / n_features)
+        highest = max(1.1**2 * weights @ of_others, 2**2 * least)
+        return np.sqrt(least / n_features), np.sqrt(highest / n_features)
 
     def log_densities(self, bandwidth):
         """The log density of each row under all others, in nats (n_rows,)."""

@@ -255,6 +255,15 @@ def test_rows_with_missing_values_get_labels(blobs):
     np.testing.assert_allclose(model.score_samples(X), expected, rtol=1e-8)
 
 
+@ignore_warnings
+@pytest.mark.parametrize("size", [1e20, 1e300])
+def test_a_row_of_nearly_all_the_weight(size, blobs):
+    weights = np.r_[size, np.ones(len(blobs) - 1)]
+    model = ModeClusterer().fit(blobs, sample_weight=weights)
+    assert np.isfinite(model.score_samples(blobs)).all()
+    np.testing.assert_allclose(model.cluster_centers_[0], blobs[0])
+
+
 def test_no_complete_row():
     X = np.array([[1.0, np.nan], [np.nan, 2.0]])
     with pytest.raises(ValueError, match=r"NaN in every row.*AssociativeImputer"):
