@@ -331,12 +331,16 @@ def test_rows_that_are_all_one(n_rows):
     np.testing.assert_array_equal(model.memory_counts_, [n_rows])
 
 
+@ignore_warnings
 def test_rows_out_of_reach(fitted, blobs):
     """No memory is preferred where no distance is a number."""
     X = np.r_[blobs[:3], [[1e200, -1e200], [1e307, 1e307]]]
     proba = fitted.predict_proba(X)
     np.testing.assert_allclose(proba.sum(axis=1), 1)
     np.testing.assert_array_equal(proba[:3], fitted.predict_proba(blobs[:3]))
+    narrow = ModeClusterer(0.03, min_cluster_size=1).fit(blobs[:9].astype("f"))
+    proba = narrow.predict_proba(np.float32([[1e38, 1e38]]))
+    np.testing.assert_allclose(proba, 1 / narrow.n_clusters_, rtol=1e-6)
     weights = np.r_[np.ones(len(blobs)), 0]
     both = np.r_[blobs, [[1e200, 0]]]
     model = ModeClusterer(random_state=0).fit(both, sample_weight=weights)

@@ -147,6 +147,19 @@ def test_small_groups_go_over_their_highest_pass():
     np.testing.assert_array_equal(dissolved(groups, saddles, sizes, 5), [0, 1, 1, 0])
     np.testing.assert_array_equal(dissolved(groups, saddles, sizes, 3), [0, 1, 1, 3])
     np.testing.assert_array_equal(dissolved(groups, saddles, sizes, 99), [0] * 4)
+    # Two that are large enough together stay.
+    sizes = np.array([50, 3, 3, 9])
+    np.testing.assert_array_equal(dissolved(groups, saddles, sizes, 5), [0, 1, 1, 3])
+
+
+def test_passes_are_in_the_order_of_their_heights():
+    X = np.random.default_rng(0).normal(size=(200, 2)) * 3
+    clusters, network = clusters_in(X, 0.4)
+    saddles = saddles_between(network, clusters.modes)
+    assert len(saddles.pairs) > 20
+    assert (np.diff(saddles.evidence) <= 0).all()
+    assert (saddles.pairs[:, 0] < saddles.pairs[:, 1]).all()
+    assert len(np.unique(saddles.pairs, axis=0)) == len(saddles.pairs)
 
 
 def test_passes_connect_all_modes_and_are_no_higher_than_true_ones():
@@ -158,7 +171,6 @@ def test_passes_connect_all_modes_and_are_no_higher_than_true_ones():
     assert (highest_passes(modes, saddles) >= 0).sum() == len(modes.points) - 1
     lower = np.maximum(*saddles.pairs.T)
     assert (saddles.evidence <= modes.evidence[lower] + 1e-9).all()
-    assert (np.diff(saddles.evidence) <= 0).all()
     # Along a line the pass between neighbours is the lowest point between them.
     places = np.sort(modes.points[:, 0])
     for pair, height in zip(saddles.pairs, saddles.evidence, strict=True):
