@@ -18,7 +18,7 @@ CELL = 0.1
 # A state that moves by less than this part of the bandwidth has come far enough, and
 # all have after so many steps: where two are short of one mode, no valley is between.
 SLOW = 1e-3
-MOST_STEPS = 300
+MOST_STEPS = 100
 # Memories within so many bandwidths of the origin flow in float32.
 FAR = 500
 
