@@ -20,7 +20,7 @@ LAYERS = [
     {"nonparametric"},
     {"clusterers"},
     {"imputation"},
-    {"attention", "compilation", "displays"},
+    {"attention", "compilation", "displays", "memory"},
     {"__init__"},
 ]
 HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}

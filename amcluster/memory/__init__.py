@@ -1,0 +1,27 @@
+"""Associative memories that store their data.
+
+`HopfieldNetwork`
+    Binary states, weights by Hebb's rule.
+`DenseAssociativeMemory`, `dense_memory_error_probability`
+    Binary states, and steeper energies for many more patterns.
+`ModernHopfieldNetwork`
+    States of any numbers; its update is attention.
+`hopfield_retrieve`
+    A function: any similarity and separation, and values of other features.
+
+Networks are estimators of scikit-learn: `fit` stores patterns, `partial_fit` adds some,
+`forget` removes some, and `transform` retrieves.
+"""
+
+from .dense import DenseAssociativeMemory, dense_memory_error_probability
+from .hopfield import HopfieldNetwork
+from .modern import ModernHopfieldNetwork
+from .universal import hopfield_retrieve
+
+__all__ = [
+    "DenseAssociativeMemory",
+    "HopfieldNetwork",
+    "ModernHopfieldNetwork",
+    "dense_memory_error_probability",
+    "hopfield_retrieve",
+]

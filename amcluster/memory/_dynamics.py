@@ -1,0 +1,41 @@
+"""Retrieval of the networks whose states are any numbers, by the library's kernels."""
+
+import warnings
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from .._typing import Floats
+from ..checks import check_number
+from ..network import Network
+from ..rows.complete import Complete
+
+
+def check_steps(n_steps: Any, step_size: Any) -> None:
+    """Raise for parameters of the dynamics that cannot be."""
+    if n_steps is not None:
+        check_number(n_steps, "n_steps", Integral, min_val=0)
+    check_number(
+        step_size, "step_size", min_val=0, max_val=2, include_boundaries="neither"
+    )
+
+
+def states_of(
+    network: Network, X: Floats, n_steps: int | None, step_size: float
+) -> Floats:
+    """The states after so many steps, or at rest for None, that start at the rows."""
+    rows = Complete(X)
+    if n_steps is not None:
+        return network.states_after(rows, int(n_steps), step_size)
+    states, moving = network.states_at_rest(rows, step_size)
+    n_moving = np.count_nonzero(moving)
+    if n_moving:
+        warnings.warn(
+            f"{n_moving} of {len(X)} states still moved in the end: they are between"
+            " two patterns. Pass n_steps to take what they reach without this warning.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+    return states
