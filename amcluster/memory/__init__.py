@@ -6,6 +6,8 @@
     Binary states, and steeper energies for many more patterns.
 `ModernHopfieldNetwork`
     States of any numbers; its update is attention.
+`KernelDensityMemory`
+    States of any numbers, and a density; what became of each pattern.
 `hopfield_retrieve`
     A function: any similarity and separation, and values of other features.
 
@@ -15,12 +17,14 @@ Networks are estimators of scikit-learn: `fit` stores patterns, `partial_fit` ad
 
 from .dense import DenseAssociativeMemory, dense_memory_error_probability
 from .hopfield import HopfieldNetwork
+from .kernel_density import KernelDensityMemory
 from .modern import ModernHopfieldNetwork
 from .universal import hopfield_retrieve
 
 __all__ = [
     "DenseAssociativeMemory",
     "HopfieldNetwork",
+    "KernelDensityMemory",
     "ModernHopfieldNetwork",
     "dense_memory_error_probability",
     "hopfield_retrieve",

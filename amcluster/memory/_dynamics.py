@@ -12,6 +12,10 @@ from ..checks import check_number
 from ..network import Network
 from ..rows.complete import Complete
 
+# Near where two modes merge a state comes to rest only after so many calls of the
+# kernel, which gives up after some steps.
+PATIENCE = 50
+
 
 def check_steps(n_steps: Any, step_size: Any) -> None:
     """Raise for parameters of the dynamics that cannot be."""
@@ -38,4 +42,16 @@ def states_of(
             ConvergenceWarning,
             stacklevel=4,
         )
+    return states
+
+
+def patient_states(network: Network, X: Floats, step_size: float) -> Floats:
+    """The states at rest, even if they move for long."""
+    states, moving = network.states_at_rest(Complete(X), step_size)
+    for _ in range(PATIENCE):
+        (late,) = np.nonzero(moving)
+        if not len(late):
+            break
+        rows = Complete(states[late])
+        states[late], moving[late] = network.states_at_rest(rows, step_size)
     return states

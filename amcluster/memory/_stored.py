@@ -10,6 +10,7 @@ from sklearn.utils import Tags, check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._typing import Floats, Ints
+from ..checks import check_range
 from ..kernels import Memories
 from ..network import Network
 from ..rows.complete import Complete
@@ -63,6 +64,7 @@ class StoredPatterns(
         """
         self._check_parameters()
         patterns = self._checked_values(X, copy=True)
+        check_range(patterns, patterns[0])
         learned = self._learned(patterns)
         validate_data(self, X, skip_check_array=True)  # keeps the names of features
         return self._keep(patterns, learned)
@@ -165,6 +167,7 @@ class StoredPatterns(
         check_is_fitted(self)
         values = self._checked_values(X)
         validate_data(self, X, skip_check_array=True, reset=False)
+        check_range(values, self.patterns_[0].astype(values.dtype))
         return values
 
     def _checked_values(self, X: Any, copy: bool = False) -> Floats:

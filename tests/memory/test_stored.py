@@ -13,10 +13,11 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from amcluster.memory import (
     DenseAssociativeMemory,
     HopfieldNetwork,
+    KernelDensityMemory,
     ModernHopfieldNetwork,
 )
 
-CONTINUOUS = [ModernHopfieldNetwork()]
+CONTINUOUS = [ModernHopfieldNetwork(), KernelDensityMemory()]
 NETWORKS = [
     HopfieldNetwork(random_state=0),
     DenseAssociativeMemory(random_state=0),
