@@ -7,7 +7,7 @@ import pytest
 from numpydoc.validate import validate
 
 import amcluster
-from amcluster import attention
+from amcluster import attention, memory
 
 ROOT = Path(__file__).parents[1]
 # Methods that scikit-learn documents.
@@ -27,14 +27,20 @@ INHERITED = {
 
 def public_names():
     yield from (f"amcluster.attention.{name}" for name in attention.__all__)
-    for name in amcluster.__all__:
-        yield f"amcluster.{name}"
-        for method in dir(getattr(amcluster, name)):
-            if not method.startswith("_") and method not in INHERITED:
-                yield f"amcluster.{name}.{method}"
+    for module in (amcluster, memory):
+        for name in module.__all__:
+            thing = getattr(module, name)
+            yield f"{module.__name__}.{name}"
+            if isinstance(thing, type) and issubclass(thing, tuple):
+                continue  # its methods are those of a tuple
+            for method in dir(thing):
+                if not method.startswith("_") and method not in INHERITED:
+                    yield f"{module.__name__}.{name}.{method}"
 
 
-@pytest.mark.parametrize("name", [*amcluster.__all__, *attention.__all__])
+@pytest.mark.parametrize(
+    "name", [*amcluster.__all__, *attention.__all__, *memory.__all__]
+)
 def test_page_in_the_documentation(name):
     assert f"   {name}\n" in (ROOT / "doc" / "api.rst").read_text()
 

@@ -28,11 +28,13 @@ from amcluster import (
     CRPAssociativeClusterer,
     attention,
     energies,
+    memory,
 )
 from amcluster._typing import Energy, Table
 from amcluster.attention import VonMisesFisherMixture
 from amcluster.clusterers.base import AssociativeClusterer
 from amcluster.energies import elementary
+from amcluster.memory import RetrievalExperiment
 
 # What only checkers of types import.
 UNSEEN = {c.__name__: c for c in (Axes, Figure, Line2D, QuadContourSet)}
@@ -48,6 +50,7 @@ WORDS = {
     ],
     f"{ARRAY}, int": NDArray[np.integer],
     f"{ARRAY}, float64": NDArray[np.float64],
+    f"{ARRAY}, bool": NDArray[np.bool_],
     f"{ARRAY}, object": NDArray[np.object_],
     ARRAY: NDArray[np.floating],
     "ndarray of str objects": NDArray[np.object_],
@@ -71,6 +74,7 @@ WORDS = {
     "CLAMELBOClusterer": CLAMELBOClusterer,
     "CRPAssociativeClusterer": CRPAssociativeClusterer,
     "VonMisesFisherMixture": VonMisesFisherMixture,
+    "RetrievalExperiment": RetrievalExperiment,
     "StandardScaler": StandardScaler,
     "MissingIndicator": MissingIndicator,
     "sequence of 2 matplotlib Axes": Sequence[Axes],
@@ -127,7 +131,7 @@ def functions_of(cls):
 
 PUBLIC = {
     name: thing
-    for module in (amcluster, attention, energies, elementary)
+    for module in (amcluster, attention, energies, elementary, memory)
     for name, thing in vars(module).items()
     if is_public(name, thing) and name in getattr(module, "__all__", [name])
 }

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._typing import Floats, Ints
 from ..checks import check_range
+from ..execution.threads import blas_in_one_thread
 from ..kernels import Memories
 from ..network import Network
 from ..rows.complete import Complete
@@ -141,7 +142,9 @@ class StoredPatterns(
         states : ndarray of shape (n_samples, n_features)
             In the dtype of X.
         """
-        return self._retrieved(self._checked(X))
+        X = self._checked(X)
+        with blas_in_one_thread:
+            return self._retrieved(X)
 
     def predict(self, X: ArrayLike) -> Ints:
         """Index of the pattern that is nearest to what is retrieved for each row.

@@ -124,8 +124,8 @@ default="lse"
 
         Returns
         -------
-        energy : ndarray of shape (n_samples,), float64
-            In units of the separation: without any, or 1 / beta for "lse".
+        energy : ndarray of shape (n_samples,)
+            In float64; for "lse" in units of 1 / beta.
         """
         states = self._checked(X).astype(np.float64, copy=False)
         patterns = self.patterns_.astype(np.float64, copy=False)

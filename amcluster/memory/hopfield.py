@@ -39,7 +39,7 @@ class HopfieldNetwork(StoredPatterns):
     ----------
     patterns_ : ndarray of shape (n_patterns, n_features)
         What is stored.
-    weights_ : ndarray of shape (n_features, n_features), float64
+    weights_ : ndarray of shape (n_features, n_features)
         W: whole numbers, symmetric.
     order_ : ndarray of shape (n_features,), int
         The order of the units.
@@ -90,8 +90,8 @@ class HopfieldNetwork(StoredPatterns):
 
         Returns
         -------
-        energy : ndarray of shape (n_samples,), float64
-            The ``-s^T W s / 2``: whole numbers.
+        energy : ndarray of shape (n_samples,)
+            The ``-s^T W s / 2``: whole numbers, in float64.
         """
         states = self._checked(X).astype(np.float64, copy=False)
         return -((states @ self.weights_) * states).sum(axis=1) / 2

@@ -185,8 +185,8 @@ class KernelDensityMemory(StoredPatterns):
 
         Returns
         -------
-        energy : ndarray of shape (n_samples,), float64
-            In squared units of X.
+        energy : ndarray of shape (n_samples,)
+            In squared units of X and in float64.
         """
         evidence = Complete(self._checked(X)).log_evidence(self._network())
         return -(self.bandwidth_**2) * evidence.astype(np.float64)

@@ -104,8 +104,8 @@ class ModernHopfieldNetwork(StoredPatterns):
 
         Returns
         -------
-        energy : ndarray of shape (n_samples,), float64
-            In squared units of X; not negative.
+        energy : ndarray of shape (n_samples,)
+            In squared units of X and in float64; not negative.
         """
         X, squares = self._checked(X), self._squares()
         evidence = Complete(X).log_evidence(self._network())

@@ -11,6 +11,7 @@ from sklearn.utils import check_array
 
 from .._typing import Floats
 from ..checks import check_choice, check_number
+from ..execution.threads import blas_in_one_thread
 
 SIMILARITIES = ("dot", "cosine", "euclidean", "manhattan")
 SEPARATIONS = ("softmax", "polynomial", "max")
@@ -106,14 +107,14 @@ def hopfield_retrieve(
     states, stored, read = _checked(queries, memories, values)
     size = max(1, BLOCK // len(stored))
     out = np.empty((len(states), read.shape[1]), states.dtype)
-    for start in range(0, len(states), size):
-        rows = slice(start, start + size)
-        here = states[rows]
-        for step in range(n_steps):
-            weights = _similarities(here, stored, similarity)
-            weights = _separated(weights, separation, beta, degree)
-            here = weights @ (read if step == n_steps - 1 else stored)
-        out[rows] = here
+    with blas_in_one_thread:
+        for start in range(0, len(states), size):
+            here = states[start : start + size]
+            for step in range(n_steps):
+                weights = _similarities(here, stored, similarity)
+                weights = _separated(weights, separation, beta, degree)
+                here = weights @ (read if step == n_steps - 1 else stored)
+            out[start : start + size] = here
     return out
 
 
