@@ -11,6 +11,7 @@ from .._typing import Floats
 from ..checks import check_number
 from ..network import Network
 from ..rows.complete import Complete
+from ._many import are_many, states_among
 
 # Near where two modes merge a state comes to rest only after so many calls of the
 # kernel, which gives up after some steps.
@@ -30,10 +31,11 @@ def states_of(
     network: Network, X: Floats, n_steps: int | None, step_size: float
 ) -> Floats:
     """The states after so many steps, or at rest for None, that start at the rows."""
-    rows = Complete(X)
     if n_steps is not None:
-        return network.states_after(rows, int(n_steps), step_size)
-    states, moving = network.states_at_rest(rows, step_size)
+        if are_many(network):
+            return states_among(network, X, int(n_steps), step_size)[0]
+        return network.states_after(Complete(X), int(n_steps), step_size)
+    states, moving = states_at_rest(network, X, step_size)
     n_moving = np.count_nonzero(moving)
     if n_moving:
         warnings.warn(
@@ -45,13 +47,21 @@ def states_of(
     return states
 
 
+def states_at_rest(
+    network: Network, X: Floats, step_size: float
+) -> tuple[Floats, Floats]:
+    """The states where they rest, and whether they still moved in the end."""
+    if are_many(network):
+        return states_among(network, X, None, step_size)
+    return network.states_at_rest(Complete(X), step_size)
+
+
 def patient_states(network: Network, X: Floats, step_size: float) -> Floats:
     """The states at rest, even if they move for long."""
-    states, moving = network.states_at_rest(Complete(X), step_size)
+    states, moving = states_at_rest(network, X, step_size)
     for _ in range(PATIENCE):
         (late,) = np.nonzero(moving)
         if not len(late):
             break
-        rows = Complete(states[late])
-        states[late], moving[late] = network.states_at_rest(rows, step_size)
+        states[late], moving[late] = states_at_rest(network, states[late], step_size)
     return states
