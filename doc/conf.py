@@ -61,6 +61,7 @@ ORDER = [
     "plot_stream.py",
     "plot_colour_quantization.py",
     "plot_attention_as_clustering.py",
+    "plot_denoising_digits.py",
     "plot_1_how_it_works.py",
     "plot_2_beta.py",
     "plot_3_uncertainty.py",
