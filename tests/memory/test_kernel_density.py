@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.integrate import quad
+from scipy.optimize import brentq
 from scipy.spatial.distance import cdist
 from scipy.special import logsumexp, softmax
 from sklearn.model_selection import GridSearchCV
@@ -195,6 +196,16 @@ def test_well_separated_patterns_and_their_radius():  # A.5, A.11, A.12
     steps *= apart.radius_ / np.linalg.norm(steps, axis=1, keepdims=True)
     ends = apart.transform(apart.patterns_ + steps)
     assert_allclose(ends, apart.transform(apart.patterns_), atol=1e-8)
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_well_separated_means_the_bound(side):  # A.12
+    def excess(x):  # of the separation of two patterns at x and -x over the bound
+        return 2 * x**2 - (0.81 + 0.81 * np.log(2 / 0.81 * 2 * x**2))
+
+    x = brentq(excess, 0.8, 5) * (1 + side * 1e-6)
+    memory = KernelDensityMemory(0.9).fit([[x], [-x]])
+    assert_array_equal(memory.well_separated_, [side > 0] * 2)
 
 
 def test_one_pattern_and_patterns_at_the_origin():

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -119,3 +119,12 @@ def test_float32_stays_and_pickles(network):
     assert network.transform(patterns.astype(float)).dtype == np.float64
     assert_same(network, pickle.loads(pickle.dumps(network)))
     assert network.partial_fit(signs(2, seed=2)).patterns_.dtype == np.float32
+
+
+@pytest.mark.parametrize("network", CONTINUOUS, ids=lambda n: type(n).__name__)
+def test_on_a_gpu_as_on_the_cpu(network):
+    patterns, queries = np.random.default_rng(0).normal(size=(2, 6, 2))
+    on_cpu = clone(network).set_params(n_steps=2).fit(patterns)
+    on_gpu = clone(on_cpu).set_params(device="cuda").fit(patterns)
+    assert_allclose(on_gpu.transform(queries), on_cpu.transform(queries), rtol=1e-9)
+    assert_allclose(on_gpu.energy(queries), on_cpu.energy(queries), rtol=1e-9)
