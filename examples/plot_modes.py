@@ -22,9 +22,9 @@ X, _ = make_blobs(
 )
 
 # %%
-# Left every mode with five rows or more is a cluster; in the middle is the default; right
-# a valley has to be four standard errors deep. Diamonds are modes that were kept, and
-# crosses the passes of those that were not.
+# Left every mode with five rows or more is a cluster; in the middle is the default;
+# right a valley has to be four standard errors deep. Diamonds are modes that were
+# kept, and crosses the passes of those that were not.
 
 COLOURS = np.array(["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"])
 low, high = X.min(axis=0) - 0.5, X.max(axis=0) + 0.5
