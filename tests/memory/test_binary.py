@@ -208,7 +208,7 @@ KINDS = {
 
 @pytest.mark.parametrize(("kind", "n_patterns", "expected"), RECOVERED)
 def test_share_of_patterns_that_are_recovered(kind, n_patterns, expected):
-    """After one sweep less, and at rest more, than by units drawn at random."""
+    """The table does not say how long states moved: one sweep or more."""
     memory = KINDS[kind].set_params(random_state=0)
     n_repeats = max(1, 400 // n_patterns)
     shares = {1: [], 100: []}
