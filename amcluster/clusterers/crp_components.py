@@ -31,7 +31,7 @@ class ComponentsMixin(AnswersMixin):
         """
         if self._has_components():
             return self.predict_proba(X).argmax(axis=1)
-        return super().predict(X)
+        return self._memories_of(X)
 
     def predict_proba(self, X: ArrayLike) -> Floats:
         """Posterior of each cluster given each row.
@@ -56,6 +56,10 @@ class ComponentsMixin(AnswersMixin):
             return posteriors
         groups = np.eye(self.n_components_, dtype=posteriors.dtype)
         return posteriors @ groups[self.component_of_]
+
+    def _memories_of(self, X: ArrayLike) -> Ints:
+        """Label of the memory with the largest posterior, for each row."""
+        return super().predict(X)
 
     def _has_components(self) -> bool:
         return hasattr(self, "component_of_")

@@ -8,8 +8,9 @@ from numpy.typing import ArrayLike
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from .._typing import Floats
+from .._typing import Floats, Ints
 from ..clusterers.base import AssociativeClusterer
+from ..clusterers.crp_components import ComponentsMixin
 
 
 class Fitted(NamedTuple):
@@ -48,6 +49,13 @@ class Fitted(NamedTuple):
         """As `rows`, with missing values replaced by what the memories expect."""
         X = self.rows(X)
         return self.clusterer.complete(X) if np.isnan(X).any() else X
+
+    def memories_of(self, rows: Floats) -> Ints:
+        """The memory of each row, where clusters may be of several."""
+        clusterer = self.clusterer
+        if isinstance(clusterer, ComponentsMixin):
+            return clusterer._memories_of(rows)
+        return clusterer.predict(rows)
 
     def undone(self, points: Floats) -> Floats:
         """Points in the units before the Pipeline, if its steps can be inverted."""

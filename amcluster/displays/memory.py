@@ -139,7 +139,7 @@ class MemoryDisplay:
         fitted = Fitted.of(estimator, cls.__name__)
         check_number(n_nearest, "n_nearest", Integral, min_val=0)
         rows = fitted.rows(X)
-        labels = fitted.clusterer.predict(rows)
+        labels = fitted.memories_of(rows)
         distances = np.asarray(fitted.clusterer.transform(rows))  # a frame, perhaps
         memories = fitted.undone(fitted.clusterer.cluster_centers_)
         rows = fitted.undone(rows)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy.stats import entropy
 from sklearn.cluster import KMeans
-from sklearn.datasets import make_blobs
+from sklearn.datasets import make_blobs, make_moons
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import pairwise_distances
@@ -273,6 +273,17 @@ def test_sizes_and_nearest_rows(fitted, blobs):
         own = np.where(fitted.labels_ == k, distances[:, k], np.inf)
         np.testing.assert_array_equal(first, blobs[own.argsort()[0]])
         np.testing.assert_array_equal(second, blobs[own.argsort()[1]])
+
+
+def test_rows_are_of_memories_where_clusters_are_of_several():
+    X = make_moons(300, noise=0.06, random_state=0)[0]
+    merged = CRPAssociativeClusterer(merge="valley", random_state=0).fit(X)
+    alone = CRPAssociativeClusterer(random_state=0).fit(X)
+    assert merged.n_components_ < merged.n_clusters_
+    sizes = MemoryDisplay.from_estimator(merged, X).sizes
+    np.testing.assert_array_equal(sizes, np.bincount(alone.labels_))
+    for display in (AssignmentDisplay, EnergyLandscapeDisplay):
+        display.from_estimator(merged, X)
 
 
 def test_images(real_sets):
