@@ -142,7 +142,7 @@ def test_progress(used, capsys):
     assert shown.count("\n") == 1
     first, *_, last = shown.strip().split("\r")
     assert first.split(";")[1].strip() == "now CLAMClusterer, float64"
-    assert last.startswith("Compiled 5 of 5, ")
+    assert last.startswith("Compiled 6 of 6, ")
     amcluster.compile(["float64"], verbose=False)
     assert not capsys.readouterr().out
 
