@@ -331,10 +331,7 @@ class ModeClusterer(AssociativeClusterer):
             unknown = sharpness(rows, learned.attributes) * np.finfo(X.dtype).eps
             if unknown > RESOLUTION:
                 learned = self._learned_in_float64(*table, learned, task)
-        self.__dict__.update(learned.attributes)
-        self.history_ = np.asarray(learned.history)
-        self.objective_ = float(self.history_[-1])
-        self.n_iter_ = len(self.history_)
+        self._keep(learned)
         counts = weights > 0
         # Rows of weight 0 may lie where squared distances are no numbers.
         reached = X if counts.all() else self._nearer(X)
